@@ -1,0 +1,43 @@
+# Everything runs in .venv; the first target that needs it creates it.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := --data digits --network mlp --depth 3 --activation tanh --algorithm pc --parameterization sp mup \
+	--optimizer sgd --relaxation error --iterations 12 --widths 64 128 256 512 --log2-rates -5 2 0.5 \
+	--seeds 3 --steps 40 --batch-size 64 --out runs/demo
+
+.PHONY: demo test lint types bench mutants clean
+
+demo: .venv/core
+	$(BIN)/widthwise transfer $(DEMO)
+	@echo "open runs/demo/report.html"
+
+test: .venv/dev
+	$(BIN)/python -m pytest
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/dev
+	$(BIN)/mypy
+
+bench: .venv/dev
+	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-json=benchmarks/results/latest.json
+
+# Each defect must make the tests that it names fail; slow, so apart from `make test`.
+mutants: .venv/dev
+	$(BIN)/python -m tests.mutants
+
+clean:
+	rm -rf .venv runs build dist
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/core: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . -c constraints.txt
+	@touch $@
+
+.venv/dev: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]" -c constraints.txt
+	@touch $@

@@ -1,0 +1,203 @@
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from widthwise._errors import InputError
+from widthwise.data import Dataset
+
+
+def valid(**changes):
+    rng = np.random.default_rng(0)
+    fields = {
+        "name": "toy",
+        "x_train": rng.integers(0, 256, (6, 4), np.uint8),
+        "y_train": np.array([0, 1, 2, 0, 1, 2]),
+        "x_test": rng.integers(0, 256, (3, 4), np.uint8),
+        "y_test": np.array([2, 1, 0]),
+        "classes": 3,
+    }
+    return Dataset(**(fields | changes))
+
+
+def regression(**changes):
+    y = np.random.default_rng(1).standard_normal((9, 2))
+    return valid(**({"classes": None, "y_train": y[:6], "y_test": y[6:]} | changes))
+
+
+def with_entry(array, row, value):
+    array = np.array(array, np.float32)
+    array[row, 1] = value
+    return array
+
+
+def test_sizes():
+    assert (valid().in_size, valid().out_size) == (4, 3)
+    assert (regression().in_size, regression().out_size) == (4, 2)
+
+
+def test_bytes_stay_bytes_and_share_memory():
+    x = np.zeros((6, 4), np.uint8)
+    data = valid(x_train=x)
+    assert data.x_train.dtype == np.uint8
+    assert np.shares_memory(data.x_train, x)
+    assert np.shares_memory(data.first(2).x_train, x)
+
+
+def test_arrays_are_read_only_but_the_callers_are_not():
+    x = np.zeros((6, 4), np.uint8)
+    data = valid(x_train=x)
+    with pytest.raises(ValueError, match="read-only"):
+        data.x_train[0, 0] = 1
+    x[0, 0] = 1
+
+
+def test_one_hot_targets():
+    targets = valid().targets("test")
+    assert targets.dtype == np.float32
+    np.testing.assert_array_equal(targets, [[0, 0, 1], [0, 1, 0], [1, 0, 0]])
+
+
+def test_regression_targets_are_the_data():
+    data = regression()
+    assert data.targets("train") is data.y_train
+    assert data.targets("test") is data.y_test
+
+
+def test_unknown_split():
+    with pytest.raises(InputError, match="unknown split 'tets': did you mean 'test'"):
+        valid().targets("tets")
+
+
+def test_hashable_by_identity():
+    first, second = valid(), valid()
+    assert first != second
+    assert len({first, second, first}) == 2
+
+
+def test_digest_is_of_the_content_only():
+    assert valid().digest == valid(name="other").digest
+    assert valid().digest == valid(y_train=np.array([0, 1, 2, 0, 1, 2], np.uint8)).digest
+    fortran = np.asfortranarray(valid().x_train)
+    assert valid().digest == valid(x_train=fortran).digest
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"x_train": np.zeros((6, 4), np.uint8)},
+        {"y_test": np.array([2, 1, 1])},
+        {"shift": 1.0},
+        {"scale": np.full(4, 2.0)},
+        {"classes": 4},
+        {"image_shape": (2, 2, 1)},
+        {"x_train": np.zeros((6, 4), np.float32), "x_test": np.zeros((3, 4), np.float32)},
+    ],
+)
+def test_digest_changes_with_the_content(changes):
+    assert valid(**changes).digest != valid().digest
+
+
+def test_digest_sees_where_one_array_ends_and_the_next_begins():
+    x = np.arange(24, dtype=np.uint8).reshape(6, 4)
+    y = np.zeros((9, 1))
+    one = regression(x_train=x[:2], x_test=x[2:], y_train=y[:2], y_test=y[2:6])
+    two = regression(x_train=x[:3], x_test=x[3:], y_train=y[:3], y_test=y[3:6])
+    assert one.digest != two.digest
+
+
+def test_first():
+    data = valid()
+    np.testing.assert_array_equal(data.first(2).x_train, data.x_train[:2])
+    np.testing.assert_array_equal(data.first(2).y_train, data.y_train[:2])
+    np.testing.assert_array_equal(data.first(2).x_test, data.x_test)
+    assert data.first(6).digest == data.digest
+    assert data.first(2).digest != data.digest
+
+
+@pytest.mark.parametrize("examples", [0, -1, 7])
+def test_first_out_of_range(examples):
+    with pytest.raises(InputError, match=f"'toy': {examples} training examples asked for; expected 1 to 6"):
+        valid().first(examples)
+
+
+def test_validation_is_held_out_and_shared_by_neither_training_set():
+    data = valid()
+    final, choosing = data.with_validation(2)
+    for part in (final, choosing):
+        np.testing.assert_array_equal(part.x_train, data.x_train[:4])
+        np.testing.assert_array_equal(part.y_train, data.y_train[:4])
+    np.testing.assert_array_equal(final.x_test, data.x_test)
+    np.testing.assert_array_equal(choosing.x_test, data.x_train[4:])
+    np.testing.assert_array_equal(choosing.y_test, data.y_train[4:])
+
+
+@pytest.mark.parametrize("count", [0, -1, 6, 7])
+def test_validation_out_of_range(count):
+    with pytest.raises(InputError, match=f"{count} validation examples asked for; expected 1 to 5"):
+        valid().with_validation(count)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"x_train": np.zeros((6, 4), np.int64)}, "x_train has dtype int64; expected uint8, float32 or"),
+        ({"x_test": np.array([[None] * 4] * 3)}, "x_test has dtype object"),
+        ({"x_train": np.zeros(6, np.uint8)}, r"x_train has shape \(6,\); expected \(examples, features\)"),
+        ({"x_train": np.zeros((0, 4), np.uint8)}, r"x_train has shape \(0, 4\); .* at least 1"),
+        ({"x_test": np.zeros((3, 5), np.uint8)}, "x_train is uint8 with 4 features and x_test uint8 with 5"),
+        ({"x_test": np.zeros((3, 4), np.float32)}, "x_train is uint8 .* x_test float32"),
+        ({"y_train": np.zeros(5, int)}, "y_train has 5 rows; expected 6"),
+        ({"y_test": np.zeros(4, int)}, "y_test has 4 rows; expected 3"),
+        ({"y_test": np.array([0, 3, 4])}, "y_test holds the label 3 in row 1; expected 0 to 2"),
+        ({"y_train": np.array([0, 1, 2, 0, -1, 2])}, "y_train holds the label -1 in row 4"),
+        ({"y_train": np.zeros((6, 3), int)}, r"y_train has dtype int64 and shape \(6, 3\); .*argmax"),
+        ({"y_train": np.zeros(6)}, "y_train has dtype float64 .* expected integer labels"),
+        ({"classes": 1}, "classes is 1; expected 2 to"),
+        ({"classes": 2**40}, "classes is 1099511627776; expected 2 to"),
+        ({"shift": np.zeros(3)}, r"shift has shape \(3,\); expected \(\) or \(4,\)"),
+        ({"shift": np.nan}, "shift runs from nan"),
+        ({"scale": 0.0}, "scale runs from 0.0 to 0.0; expected finite and greater than 0"),
+        ({"scale": np.array([1, 1, -1, 1])}, "scale runs from -1.0"),
+        ({"image_shape": (2, 3, 1)}, r"image_shape is \(2, 3, 1\); .* product 4"),
+        ({"image_shape": (2, 2)}, r"image_shape is \(2, 2\)"),
+    ],
+)
+def test_refused(changes, message):
+    with pytest.raises(InputError, match="'toy': " + message):
+        valid(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"y_train": np.zeros(6)}, r"y_train has shape \(6,\); expected \(examples, outputs\)"),
+        ({"y_train": np.zeros((6, 2), int)}, "y_train has dtype int64; expected float32 or float64"),
+        ({"y_test": np.zeros((3, 1))}, "y_train has 2 outputs and y_test 1"),
+        ({"y_test": np.zeros((2, 2))}, "y_test has 2 rows; expected 3"),
+        ({"y_train": with_entry(np.zeros((6, 2)), 2, np.inf)}, "y_train holds NaN or infinity in row 2"),
+    ],
+)
+def test_regression_refused(changes, message):
+    with pytest.raises(InputError, match="'toy': " + message):
+        regression(**changes)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_not_finite_names_the_first_row(value):
+    x = with_entry(with_entry(np.zeros((6, 4)), 5, value), 3, value)
+    with pytest.raises(InputError, match=r"x_train holds NaN or infinity in row 3 \(2 such rows\)"):
+        valid(x_train=x, x_test=np.zeros((3, 4), np.float32))
+
+
+def test_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        valid().name = "other"
+
+
+def test_imports_neither_jax_nor_the_loaders_dependencies():
+    code = "import sys, widthwise.data; print([m for m in ('jax', 'sklearn', 'pooch') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,83 @@
+import gzip
+import hashlib
+import struct
+
+import numpy as np
+import pytest
+
+from widthwise._errors import InputError
+from widthwise.data._idx import read_idx
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (20, 3, 2), np.uint8)
+HEADER = bytes([0, 0, 8, 3]) + struct.pack(">3I", *IMAGES.shape)
+RAW = HEADER + IMAGES.tobytes()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "images.gz"
+
+
+def test_round_trip(path, write_idx):
+    np.testing.assert_array_equal(read_idx(write_idx(path, IMAGES)), IMAGES)
+    np.testing.assert_array_equal(read_idx(write_idx(path, IMAGES[:, 0, 0])), IMAGES[:, 0, 0])
+
+
+def test_hash_is_of_the_content_not_of_its_compression(path):
+    sha256 = hashlib.sha256(RAW).hexdigest()
+    for level in (1, 9):
+        path.write_bytes(gzip.compress(RAW, level))
+        np.testing.assert_array_equal(read_idx(path, sha256), IMAGES)
+
+
+def test_wrong_hash_names_file_expected_and_found(path, write_idx):
+    write_idx(path, IMAGES)
+    with pytest.raises(InputError) as error:
+        read_idx(path, "0" * 64)
+    for part in (str(path), "0" * 64, hashlib.sha256(RAW).hexdigest()):
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (RAW[:-1], r"holds 119 bytes of values; expected 120, .*\(20, 3, 2\)"),
+        (RAW + b"x", "holds more bytes of values; expected 120"),
+        (RAW[:9], "ends within its IDX header"),
+        (b"", "starts with nothing; expected 00 00 08"),
+        (b"\x80\x04\x95\x10pickle", "starts with 80 04 95 10; expected 00 00 08"),
+        (b"\0\0\x0d\x03" + RAW[4:], "starts with 00 00 0d 03"),
+        (b"\0\0\x08\xff" + RAW[4:], "starts with 00 00 08 ff"),
+        (b"\0\0\x08\x03" + b"\xff" * 12, r"announces the shape \(4294967295, .* expected at most"),
+    ],
+)
+def test_malformed(path, write_idx, raw, message):
+    write_idx(path, raw)
+    with pytest.raises(InputError, match=message) as error:
+        read_idx(path)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("keep", [5, 30, -1])
+def test_truncated_archive(path, write_idx, keep):
+    path.write_bytes(write_idx(path, IMAGES).read_bytes()[:keep])
+    with pytest.raises(InputError, match=r"images.gz is truncated; .* fetch it again"):
+        read_idx(path)
+
+
+def test_flipped_bit_is_found_without_a_known_hash(path, write_idx):
+    content = bytearray(write_idx(path, IMAGES).read_bytes())
+    content[60] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"images.gz"):
+        read_idx(path)
+
+
+def test_missing_folder_or_not_gzip(path):
+    with pytest.raises(InputError, match=r"images.gz cannot be read \(.*No such file"):
+        read_idx(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_idx(path.parent)
+    path.write_bytes(RAW)
+    with pytest.raises(InputError, match=r"cannot be read \(Not a gzipped file"):
+        read_idx(path)

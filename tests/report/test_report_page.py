@@ -1,0 +1,178 @@
+import ast
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from report_payloads import CASES, RATES, SPREAD, diverged, payload, rule
+
+from widthwise import report
+
+
+class Page(HTMLParser):
+    """The tags, attributes and text of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.text, self.open = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        while self.open and self.open.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def page():
+    return report.render(payload())
+
+
+def words(page):
+    return " ".join(" ".join(Page(page).text).split())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_payload_gives_a_page(case):
+    page = report.render(CASES[case])
+    assert page.lstrip().startswith("<!doctype html>")
+    assert page.rstrip().endswith("</html>")
+    assert page.count("<svg") == page.count('role="img"') == page.count("</title>") - 1
+    assert not re.search(r"\b(None|nan|inf)\b", words(page))
+
+
+def test_verdicts_say_how_far_and_at_what_cost():
+    mup, sp = report.verdicts(payload())
+    # 0.07 octave over three doublings; the loss grows by exp(0.12 · 0.21²).
+    cost = 100 * (math.exp(0.12 * 0.21**2) - 1)
+    assert mup.sentence == (
+        f"the best rate moves 0.2 octave up over width 64 to 512 (tuned at 64: costs {cost:.1f} % at 512). "
+        "It transfers."
+    )
+    assert sp.sentence == (
+        "the best rate moves 3.3 octaves down over width 64 to 512 (tuned at 64: diverges at 512). "
+        "It does not transfer."
+    )
+    assert (mup.transfers, sp.transfers) == (True, False)
+
+
+def test_verdicts_name_their_limits():
+    one = rule("mup", 0.0)
+    one["summary"] |= {"at_edge": [True, True, False, False], "at_cliff": [False, False, False, True]}
+    (verdict,) = report.verdicts(payload(one))
+    assert "At 64 and 128 it lies at the edge of the rates that were run: run more rates." in verdict.sentence
+    assert "At 512 it is the last rate before divergence." in verdict.sentence
+
+
+@pytest.mark.parametrize(
+    ("one", "sentence"),
+    [
+        (diverged(rule("sp", 0.0)), "no best rate was found. It does not transfer."),
+        (rule("sp", 0.0, sizes=(64,)), "one width only (64): nothing to compare."),
+    ],
+)
+def test_verdicts_without_an_answer(one, sentence):
+    assert [verdict.sentence for verdict in report.verdicts(payload(one))] == [sentence]
+
+
+def test_markup_in_names_is_only_text():
+    evil = '<script>alert(1)</script>"><img src=x onerror=y>'
+    text = report.render(
+        payload(rule(evil, 0.0), command=evil, device=evil, versions={evil: evil}, settings={evil: evil})
+    )
+    page = Page(text)
+    assert "script" not in page.tags
+    assert "img" not in page.tags
+    assert "onerror" not in {key for key, _ in page.attributes}
+    assert evil in " ".join(page.text)
+
+
+def test_no_request_leaves_the_page(page):
+    attributes = Page(page).attributes
+    outside = [(k, v) for k, v in attributes if "//" in (v or "") and not k.startswith("xmlns")]
+    assert not outside
+    assert not re.search(r"@import|url\((?!#)", page)
+    assert {v for k, v in attributes if k in ("src", "href")} == {"data:,"}
+    assert "default-src 'none'" in page
+
+
+def test_the_page_names_everything_needed_to_run_it_again(page):
+    text = words(page)
+    for part in (
+        payload()["command"],
+        "NVIDIA H100",
+        "12 min 34 s",
+        "0.10.0",
+        "momentum",
+        "0.9",
+        "PC, muP, SGD",
+    ):
+        assert part in text
+    assert 'name="viewport"' in page
+
+
+def test_settled_table_compares_with_one_percent():
+    table = report.settled_table(payload(rule("mup", 0.0)))
+    assert [row[2:] for row in table.rows] == [
+        ["3.0e-3", "yes"],
+        ["6.0e-3", "yes"],
+        ["1.2e-2", "no"],
+        ["2.4e-2", "no"],
+    ]
+    without = rule("mup", 0.0, algorithm="bp")
+    without["summary"]["residual_at_optimum"] = None
+    assert not report.settled_table(payload(without)).rows
+
+
+def test_scaling_table_shows_exact_exponents():
+    table = report.scaling_table(payload()["tables"]["mup"])
+    assert list(table.columns) == ["role", "a", "b", "c", "g", "d", "a (depth)"]
+    assert list(table.rows[-1]) == ["hidden bias", "−1/2", "1/2", "0", "1/2", "0", "1/2"]
+
+
+def test_failures_are_counted_by_size():
+    table = report.failures_table(payload(rule("sp", -1.1, sizes=(64, 128))))
+    lost = {"64": [r for r in RATES if r > -3], "128": [r for r in RATES if r > -4]}
+    assert [list(row[1:]) for row in table.rows] == [
+        [
+            f"width {size}, depth 4",
+            str(len(SPREAD) * len(rates)),
+            str(len(SPREAD) * len(RATES)),
+            f"−{-min(rates):.2f}",
+        ]
+        for size, rates in lost.items()
+    ]
+
+
+def test_rows_are_as_long_as_their_columns():
+    given = payload()
+    tables = [report.summary_table(given), report.optima_table(given), report.settings_table(given)]
+    assert all(len(row) == len(t.columns) == len(t.numeric) for t in tables for row in t.rows)
+    assert report.summary_table(given).rows[1][3] == "−1.10 ± 0.05"
+
+
+def test_write_replaces_the_whole_file(tmp_path, page):
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    assert report.write(payload(), path) == path
+    assert path.read_text(encoding="utf-8") == page
+    assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_the_folder_stands_alone():
+    for file in Path(report.__file__).parent.glob("*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        nodes = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        assert all(node.module == "_errors" for node in nodes if node.level == 2)
+        top = {a.name for node in tree.body if isinstance(node, ast.Import) for a in node.names}
+        top |= {str(node.module) for node in tree.body if isinstance(node, ast.ImportFrom) and not node.level}
+        assert not top & {"jax", "matplotlib", "matplotlib.pyplot", "jinja2", "widthwise"}

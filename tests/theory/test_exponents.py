@@ -1,0 +1,248 @@
+"""Predicted slopes: against the tables' own promises, hand counts, symmetries and first-order movement."""
+
+import dataclasses
+import functools
+import itertools
+import random
+from fractions import Fraction
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from widthwise import theory
+from widthwise._errors import InputError
+from widthwise.parameterization import GAUGES, OPTIMIZERS, Role, parameterization
+from widthwise.theory import predicted_slopes
+
+HALF = Fraction(1, 2)
+RULES = [("bp", 0), *(("pc", gamma_bar) for gamma_bar in (0, "-1/2", -1, "-3/2"))]
+NAMED = {"ntp": 0, "mup": "1/2", "mupc": "1/2", "depth_mup": "1/2"}
+SHAPES = [{"residual": residual, "bias": bias} for residual in (False, True) for bias in (False, True)]
+
+
+def slopes(table, **options):
+    return tuple(predicted_slopes(table, **options).values())
+
+
+def with_rates(table, shifts, exponent="rate"):
+    """The table with powers of width added to the given roles' rates (or another power)."""
+    rows = []
+    for role, row in table.rows:
+        power = getattr(row, exponent)
+        shifted = dataclasses.replace(power, width=power.width + Fraction(shifts.get(role, 0)))
+        rows.append((role, dataclasses.replace(row, **{exponent: shifted})))
+    return dataclasses.replace(table, rows=tuple(rows))
+
+
+def shifted_everywhere(table, exponent):
+    """SGD rates times M^exponent in every role."""
+    return with_rates(table, dict.fromkeys(Role, exponent))
+
+
+def with_precision_of(table, other):
+    """The rates of one table at the precisions, and under the rule, of another."""
+    precisions = other.scalings
+    rows = tuple((r, dataclasses.replace(s, precision=precisions[r].precision)) for r, s in table.rows)
+    return dataclasses.replace(table, algorithm=other.algorithm, gamma_bar=other.gamma_bar, rows=rows)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("output_loss", ["weighted", "unweighted"])
+@pytest.mark.parametrize(("algorithm", "gamma_bar"), RULES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_legal_tables_move_as_their_richness_says(optimizer, algorithm, gamma_bar, output_loss, shape):
+    common = {
+        "algorithm": algorithm, "optimizer": optimizer, "gamma_bar": gamma_bar, "output_loss": output_loss
+    }  # fmt: skip
+    tables = [(parameterization(name, **common), Fraction(r)) for name, r in NAMED.items()]
+    for r in map(Fraction, ("0", "1/8", "1/4")):
+        tables.append((parameterization("richness", richness=r, **common), r))
+    for (table, r), depth in itertools.product(tables, (2, 3, 9)):
+        hidden = (r - HALF,) * min(depth - 1, 2)
+        assert slopes(table, depth=depth, **shape) == (*hidden, 0), (table.name, r, depth)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "shift", "expected"),
+    [
+        ("sgd", 0, (-HALF, HALF, 1)),
+        ("sgd", -1, (-3 * HALF, -HALF, 0)),
+        ("adam", 0, (0, 1, 3 * HALF)),
+        ("adam", -1, (-1, 0, HALF)),
+    ],
+)
+def test_standard_parameterization(optimizer, shift, expected):
+    table = shifted_everywhere(parameterization("sp", optimizer=optimizer), shift)
+    assert slopes(table) == slopes(table, residual=True) == expected
+    for gamma_bar in (0, -1):
+        # SP's readout saturates the growth at every γ̄ up to 0: k = 0.
+        pc = parameterization("sp", optimizer=optimizer, algorithm="pc", gamma_bar=gamma_bar)
+        assert slopes(with_precision_of(table, pc)) == expected
+
+
+@pytest.mark.parametrize("output_loss", ["weighted", "unweighted"])
+def test_rates_of_the_wrong_end(output_loss):
+    ends = {
+        gamma_bar: parameterization("mup", algorithm="pc", gamma_bar=gamma_bar, output_loss=output_loss)
+        for gamma_bar in (0, -1)
+    }
+    too_fast = with_precision_of(ends[0], ends[-1])
+    too_slow = with_precision_of(ends[-1], ends[0])
+    assert slopes(too_fast) == (1, 1, 1)
+    assert slopes(too_slow) == (-1, -1, -1 if output_loss == "weighted" else 0)
+
+
+def test_unweighted_output_loss_changes_only_the_readout():
+    table = parameterization("mup", algorithm="pc", gamma_bar="-3/2")
+    unweighted = dataclasses.replace(table, output_loss="unweighted")
+    alone = dict.fromkeys((Role.INPUT, Role.HIDDEN), -5)
+    # λ ~ M^1, its readout share λ / γ_L ~ M^-1/2, at a rate of M^-2 and a fan-in of M.
+    assert slopes(with_rates(unweighted, alone))[2] == -3 * HALF
+    assert slopes(with_rates(table, alone))[2] == 0
+
+
+def test_fixed_prediction_does_not_saturate():
+    table = parameterization("mup", algorithm="pc", gamma_bar="-3/2")
+    assert slopes(table) == (0, 0, 0)
+    assert slopes(table, fixed_prediction=True) == (HALF, HALF, HALF)
+    same = parameterization("mup", algorithm="pc", gamma_bar=-1)
+    assert slopes(same) == slopes(same, fixed_prediction=True)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_biases_that_learn_too_fast_or_too_slowly(residual):
+    table = parameterization("mup")
+    # Rate 0 of a hidden bias instead of M: its share vanishes, and weights still carry the movement.
+    biases = (Role.HIDDEN_BIAS, Role.BRANCH_BIAS)
+    slow = with_rates(table, dict.fromkeys(biases, -1))
+    fast = with_rates(table, dict.fromkeys(biases, 1))
+    assert slopes(slow, bias=True, residual=residual) == (0, 0, 0)
+    assert slopes(fast, bias=True, residual=residual) == (1, 1, 1)
+    assert slopes(fast, residual=residual) == (0, 0, 0)
+    alone = with_rates(slow, dict.fromkeys((Role.INPUT, Role.HIDDEN, Role.BRANCH, Role.OUTPUT), -5))
+    alone = with_rates(alone, {Role.OUTPUT_BIAS: -5})
+    assert slopes(alone, bias=True, residual=residual) == (-1, -1, -1)
+    assert slopes(with_rates(table, {Role.OUTPUT_BIAS: 1}), bias=True) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("shape", [SHAPES[0], SHAPES[-1]])
+@pytest.mark.parametrize(("algorithm", "gamma_bar"), RULES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_gauges_predict_the_same(optimizer, algorithm, gamma_bar, shape):
+    draw = random.Random(0)
+    for name in ("sp", *NAMED):
+        table = parameterization(name, algorithm=algorithm, optimizer=optimizer, gamma_bar=gamma_bar)
+        shifts = {role: Fraction(draw.randint(-6, 6), 4) for role in Role}
+        wrong = with_rates(with_rates(table, shifts), {Role.OUTPUT: shifts[Role.INPUT]}, "init")
+        for start in (table, wrong):
+            expected = slopes(start, **shape)
+            for gauge in GAUGES:
+                assert slopes(start.in_gauge(gauge), **shape) == expected
+            for _ in range(2):
+                moves = {role: Fraction(draw.randint(-8, 8), 5) for role in Role}
+                assert slopes(start.gauged(moves), **shape) == expected
+
+
+def test_hidden_precisions_count_too():
+    table = parameterization("mup", algorithm="pc", gamma_bar=-1)
+    # Scaling every γ by M scales every gradient by M, and moves no activity.
+    everywhere = dict.fromkeys((Role.INPUT, Role.HIDDEN, Role.OUTPUT), 1)
+    assert slopes(with_rates(table, everywhere, "precision")) == (1, 1, 1)
+
+
+def test_refusals():
+    table = parameterization("mup")
+    for depth in (1, True):
+        with pytest.raises(InputError, match="depth"):
+            predicted_slopes(table, depth=depth)
+    with pytest.raises(InputError, match="'dtp'"):
+        predicted_slopes(dataclasses.replace(table, algorithm="dtp"))
+
+
+WIDTHS, SEEDS, DEPTH = (128, 256, 512), 8, 4
+
+
+@jax.jit
+def first_order(normals, x, y, std, multiplier, rate, precision, switches):
+    """log2 RMS of h_1, h_{L-1} and f's change by one step of a linear chain, to first order in the rate."""
+    skip, is_pc, is_adam, unweighted = switches
+    raw = [m * s * z for m, s, z in zip(multiplier, std, normals, strict=True)]
+    matrices = [raw[0], *[A + skip * jnp.eye(A.shape[0]) for A in raw[1:-1]], raw[-1]]
+
+    def states(matrices):
+        seen = [x]
+        for A in matrices:
+            seen.append(seen[-1] @ A.T)
+        return seen[1], seen[-2], seen[-1]
+
+    backprop = jax.grad(lambda m: 0.5 * jnp.sum((y - states(m)[-1]) ** 2) / len(x))(matrices)
+    coding = theory.equilibrium_weight_gradients(matrices, precision, x, y)
+    coding[-1] = coding[-1] / jnp.where(unweighted == 1, precision[-1], 1.0)
+    steps = []
+    for m, eta, bp, pc in zip(multiplier, rate, backprop, coding, strict=True):
+        gradient = m * jnp.where(is_pc == 1, pc, bp)
+        steps.append(-m * eta * jnp.where(is_adam == 1, jnp.sign(gradient), gradient))
+    changes = jax.jvp(states, (matrices,), (steps,))[1]
+    return jnp.stack([jnp.log2(jnp.mean(d**2)) / 2 for d in changes])
+
+
+def measured_slopes(table, residual):
+    """The slopes that finite networks show, means over seeds that widths share nothing of."""
+    inner = Role.BRANCH if residual else Role.HIDDEN
+    roles = [Role.INPUT, *[inner] * (DEPTH - 2), Role.OUTPUT]
+    switches = jnp.array(
+        [residual, table.algorithm == "pc", table.optimizer == "adam", table.output_loss == "unweighted"],
+        float,
+    )
+    points = []
+    for width in WIDTHS:
+        fans = [8, *[width] * (DEPTH - 1), 4]
+        sizes = [
+            table.size(fan_in=i, fan_out=o, width=width, depth=DEPTH) for i, o in itertools.pairwise(fans)
+        ]
+        factors = [
+            jnp.array([getattr(table.scalings[r], kind).at(s) for r, s in zip(roles, sizes, strict=True)])
+            for kind in ("init", "multiplier", "rate", "precision")
+        ]
+        points.append(
+            np.mean([first_order(*draws(width, seed), *factors, switches) for seed in range(SEEDS)], 0)
+        )
+    return np.polyfit(np.log2(WIDTHS), points, 1)[0]
+
+
+@functools.cache
+def draws(width, seed):
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), width), DEPTH + 2)
+    fans = [8, *[width] * (DEPTH - 1), 4]
+    normals = [
+        jax.random.normal(k, (o, i)) for k, (i, o) in zip(keys[2:], itertools.pairwise(fans), strict=True)
+    ]
+    return normals, jax.random.normal(keys[0], (6, 8)), jax.random.normal(keys[1], (6, 4))
+
+
+def cases():
+    """Right and wrong tables at base width 1, where the leading power is far above the others."""
+    common = {"base_width": 1}
+    for optimizer, residual in itertools.product(OPTIMIZERS, (False, True)):
+        for name in ("mup", "ntp", "sp"):
+            yield parameterization(name, optimizer=optimizer, **common), residual
+        for gamma_bar in (0, -1, "-3/2"):
+            pc = parameterization("mup", algorithm="pc", optimizer=optimizer, gamma_bar=gamma_bar, **common)
+            yield pc, residual
+            yield shifted_everywhere(with_rates(pc, {Role.OUTPUT: "1/2"}, "init"), "-1/2"), residual
+        yield with_rates(parameterization("mup", optimizer=optimizer, **common), {Role.INPUT: 1}), residual
+        narrow = {Role.HIDDEN: "-1/2", Role.BRANCH: "-1/2"}
+        table = parameterization("ntp", optimizer=optimizer, **common)
+        yield with_rates(table, narrow, "init"), residual
+        if not residual:
+            yield with_rates(table, {Role.HIDDEN: "1/2"}, "init"), residual
+    pc = parameterization("mup", algorithm="pc", gamma_bar=-1, output_loss="unweighted", **common)
+    yield with_precision_of(pc, parameterization("mup", algorithm="pc", **common)), False
+
+
+@pytest.mark.parametrize(("table", "residual"), list(cases()))
+def test_first_order_movement_of_linear_networks(table, residual):
+    expected = [float(slope) for slope in predicted_slopes(table, depth=DEPTH, residual=residual).values()]
+    np.testing.assert_allclose(measured_slopes(table, residual), expected, atol=0.15)

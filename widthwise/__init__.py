@@ -1,0 +1,54 @@
+"""widthwise: local learning rules that keep their best hyperparameters as networks grow wider and deeper.
+
+Tune small, transfer zero-shot to large, and show with evidence that the optimum did not move. Public names are
+resolved when they are first used, so that `import widthwise` and `widthwise --help` do not wait for JAX.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Where each public name lives: the whole public API on one screen.
+_PUBLIC = {
+    "parameterization": ("parameterization", "Parameterization", "Role", "load", "parameterization", "save"),
+    "network": ("Built", "Network", "mlp", "residual_mlp"),
+    "inference": (
+        "ActivityDescent",
+        "ErrorDescent",
+        "OutputSpaceSolve",
+        "SequentialSweep",
+        "Settled",
+    ),
+    "algorithms": ("Backprop", "Batch", "Learner", "PredictiveCoding"),
+    "training": ("make_step", "optimizer", "train"),
+    "measure": ("coordinate_check",),
+    "sweep": ("transfer",),
+    "_loss": ("cross_entropy", "mse"),
+    "_errors": ("InputError",),
+}
+_HOME = {name: module for module, names in _PUBLIC.items() for name in names}
+_MODULES = ("data", "theory", "report")
+
+__all__ = [  # noqa: PLE0604
+    *_HOME,
+    *_MODULES,
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in _HOME:
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if TYPE_CHECKING:
+    from . import data as data
+    from . import report as report
+    from . import theory as theory

@@ -1,0 +1,25 @@
+"""Errors that a user can mend: they name the value received, what was expected and the remedy."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Input that cannot be used; the command line prints it and exits with code 2."""
+
+
+def unknown(kind: str, name: object, options: Iterable[str]) -> InputError:
+    """The error for a name that does not exist, with the nearest name that does.
+
+    **Arguments:** `kind`: what the name stands for (`"parameterization"`); `name`: what was
+    received; `options`: the names that exist.
+
+    **Returns:** the error, to be raised by the caller.
+
+    >>> unknown("gauge", "stq", ["stp", "mup"]).args[0]
+    "unknown gauge 'stq': did you mean 'stp'? Known: mup, stp"
+    """
+    options = sorted(options)
+    close = difflib.get_close_matches(str(name), options, n=1, cutoff=0.5)
+    hint = f": did you mean '{close[0]}'?" if close else "."
+    return InputError(f"unknown {kind} {str(name)!r}{hint} Known: {', '.join(options)}")

@@ -1,0 +1,12 @@
+"""How error reaches each layer: one class an algorithm, one weight gradient for all."""
+
+from ._backprop import Backprop as Backprop
+from ._base import AbstractAlgorithm as AbstractAlgorithm
+from ._base import Batch as Batch
+from ._base import Inference as Inference
+from ._base import Learner as Learner
+from ._base import Metrics as Metrics
+from ._base import cosine as cosine
+from ._base import local_energy as local_energy
+from ._base import local_gradients as local_gradients
+from ._predictive_coding import PredictiveCoding as PredictiveCoding

@@ -1,0 +1,152 @@
+"""How error reaches each layer: every algorithm chooses inputs and targets; learning is the same local regression.
+
+    E(θ) = Σ_{l<L} (γ_l/2) |t_l − f_l(x_l; θ_l)|² + γ_L loss(f_L(x_L; θ_L), y),   x_l, t_l held fixed
+    −∂E/∂θ_l = (∂f_l/∂θ_l)^T γ_l e_l,   e_l = t_l − f_l(x_l),   e_L = −∂loss/∂f
+
+Errors, not targets, are carried: t − f cancels in float32.
+"""
+
+import abc
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .._loss import Loss
+from ..inference import scaled
+from ..network import AbstractStage, Built, Network, States, each, square_norm
+
+Metrics = dict[str, Float[Array, ""]]
+Precisions = tuple[Float[Array, "..."], ...]
+
+
+class Batch(NamedTuple):
+    """Examples and their targets: `x` (batch, in), `y` (batch, out)."""
+
+    x: Float[Array, "batch in"]
+    y: Float[Array, "batch out"]
+
+
+class Learner(eqx.Module):
+    """What an algorithm trains: the network, and feedback weights where it has them."""
+
+    network: Network
+    feedback: Network | None = None
+
+
+class Inference(NamedTuple):
+    """What inference hands to learning.
+
+    **Fields:** `inputs`: x_l, what each layer sees; `errors`: e_l, the readout's −∂loss/∂f last; `precisions`:
+    γ_l, one a segment; `prediction`: f of the forward pass; `metrics`: how inference went.
+    """
+
+    inputs: States
+    errors: States
+    precisions: Precisions
+    prediction: Float[Array, "batch out"]
+    metrics: Metrics
+
+
+class AbstractAlgorithm(eqx.Module):
+    """A learning rule: `infer` chooses inputs and errors; weight gradients follow from them, the same for all."""
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """The rule's short name, as on the command line."""
+
+    def init(self, built: Built, *, key: PRNGKeyArray) -> Learner:
+        """The learner of a built network."""
+        return Learner(built.network)
+
+    @abc.abstractmethod
+    def infer(self, learner: Learner, batch: Batch, loss: Loss, *, key: PRNGKeyArray) -> Inference:
+        """Inputs and errors of every layer, for one batch."""
+
+    def grads(self, learner: Learner, batch: Batch, loss: Loss, *, key: PRNGKeyArray) -> tuple[Network, Metrics]:
+        """The weight gradient of the local energies, mean over the batch, and what happened.
+
+        **Returns:** a pytree of the network's structure; metrics: `loss` and `accuracy` of the forward pass,
+        and the algorithm's own.
+        """
+        found = self.infer(learner, batch, loss, key=key)
+        gradients = local_gradients(learner.network, found.precisions, found.inputs, found.errors)
+        return gradients, forward_metrics(found.prediction, batch, loss) | found.metrics
+
+    def diagnose(
+        self, learner: Learner, batch: Batch, loss: Loss, gradients: Network, *, key: PRNGKeyArray
+    ) -> Metrics:
+        """Measurements too dear for every step: none, unless the algorithm has some."""
+        return {}
+
+
+def forward_metrics(prediction: Float[Array, "batch out"], batch: Batch, loss: Loss) -> Metrics:
+    """Loss and accuracy of the forward pass, means over the batch."""
+    hits = jnp.argmax(prediction, axis=-1) == jnp.argmax(batch.y, axis=-1)
+    return {
+        "loss": jnp.mean(loss(prediction, batch.y)),
+        "accuracy": jnp.mean(hits, dtype=prediction.dtype),
+    }
+
+
+def local_energy(
+    precisions: Precisions, errors: States, prediction: Array, y: Array, loss: Loss
+) -> Float[Array, " batch"]:
+    """The energy of inputs and errors held fixed, per example.
+
+        Σ_{l<L} (γ_l/2) |e_l|² + γ_L loss(f_L(x_L), y)
+
+    **Arguments:** `errors`: of the hidden layers; `prediction`: f_L(x_L).
+    """
+    return 0.5 * square_norm(errors, precisions[:-1]) + precisions[-1] * loss(prediction, y)
+
+
+def local_gradients(network: Network, precisions: Precisions, inputs: States, errors: States) -> Network:
+    """The weight gradient of every layer's own regression, at once, mean over the batch.
+
+        ∂E/∂θ_l = −(1/B) Σ_b (∂f_l/∂θ_l)^T γ_l e_l
+
+    **Arguments:** `network`; `precisions`: γ_l, one a segment; `inputs`, `errors`: one entry a segment, leaves
+    (depth, batch, ...).
+
+    **Returns:** a pytree of the network's structure: arrays where it has arrays.
+    """
+    segments = []
+    for segment, precision, x, error in zip(network.segments, precisions, inputs, errors, strict=True):
+        batch = jax.tree.leaves(error)[0].shape[1]
+
+        def layer(stage: AbstractStage, x: Any, error: Any, weight: Array = -precision / batch) -> AbstractStage:
+            parameters, static = eqx.partition(stage, eqx.is_inexact_array)
+            _, pull = jax.vjp(lambda p: eqx.combine(p, static)(x), parameters)
+            return pull(jax.tree.map(lambda e: scaled(weight, e), error))[0]
+
+        stages = each(layer, segment, x, error)
+        segments.append(eqx.tree_at(lambda s: s.stages, eqx.filter(segment, eqx.is_inexact_array), stages))
+    return eqx.tree_at(lambda n: n.segments, eqx.filter(network, eqx.is_inexact_array), tuple(segments))
+
+
+def cosine(a: Network, b: Network) -> tuple[Float[Array, ""], Float[Array, " layers"]]:
+    """The cosine between two weight gradients: over all weights, and for each layer.
+
+    **Returns:** ⟨a, b⟩ / (|a| |b|) of all weights together, and of each layer's; 0 where one vanishes.
+    """
+    dots, lefts, rights = [], [], []
+    for left, right in zip(a.segments, b.segments, strict=True):
+        pairs = zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True)
+        sums = [
+            tuple(jnp.sum(u * v, axis=tuple(range(1, u.ndim))) for u, v in ((p, q), (p, p), (q, q)))
+            for p, q in pairs
+        ]
+        for part, column in zip((dots, lefts, rights), zip(*sums, strict=True), strict=True):
+            part.append(sum(column))
+    dot, left, right = (jnp.concatenate(part) for part in (dots, lefts, rights))
+    return _ratio(jnp.sum(dot), jnp.sum(left), jnp.sum(right)), _ratio(dot, left, right)
+
+
+def _ratio(dot: Array, left: Array, right: Array) -> Array:
+    # Norms apart: their squares' product underflows in float32 where a deep network's gradients are small.
+    norm = jnp.sqrt(left) * jnp.sqrt(right)
+    return jnp.where(norm == 0, 0.0, dot / jnp.where(norm == 0, 1.0, norm))

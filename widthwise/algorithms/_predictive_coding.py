@@ -1,0 +1,91 @@
+"""Predictive coding: inputs and targets are activities that minimize the energy which the weights then lower."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .._errors import unknown
+from .._loss import Loss
+from ..inference import AbstractRelaxation, ErrorDescent, Problem, curvature, positive
+from ..network import Network, inputs
+from ..parameterization import OUTPUT_LOSSES
+from ._backprop import Backprop
+from ._base import AbstractAlgorithm, Batch, Inference, Learner, Metrics, Precisions, cosine
+
+
+# ‖C‖ differs little between examples, and six sweeps over a whole batch would cost as much as inference.
+PROBED = 4
+
+
+class PredictiveCoding(AbstractAlgorithm):
+    """Predictive coding (PC), from the forward pass (F-ini), both ends of the chain clamped.
+
+        F = Σ_{l<L} (γ_l/2) |h_l − f_l(h_{l-1})|² + γ_L loss(f_L(h_{L-1}), y),   x_l = h*_{l-1},   e_l = e*_l
+
+    **Arguments:** `relaxation`: how activities settle; `output_precision`: γ', which the network's own factor of
+    width and depth multiplies to γ_L (an array where it is swept); `fixed_prediction`: predictions, Jacobians and
+    inputs stay at the forward pass (FPA); `output_loss`: whether the readout's own update is `"weighted"` by γ_L or
+    `"unweighted"`.
+
+    **Raises:** `InputError` for a precision that is not positive and an unknown output loss.
+
+    Source: arXiv 2411.02001; docs/theory.md B.
+    """
+
+    relaxation: AbstractRelaxation = eqx.field(default_factory=ErrorDescent)
+    output_precision: Float[Array, ""] = eqx.field(default=1.0, converter=positive("output_precision"))
+    fixed_prediction: bool = eqx.field(static=True, default=False)
+    output_loss: str = eqx.field(static=True, default="weighted")
+
+    def __check_init__(self) -> None:
+        if self.output_loss not in OUTPUT_LOSSES:
+            raise unknown("output loss", self.output_loss, OUTPUT_LOSSES)
+
+    @property
+    def name(self) -> str:
+        """`"pc"`."""
+        return "pc"
+
+    def problem(self, learner: Learner, batch: Batch, loss: Loss) -> Problem:
+        """The energy of one batch."""
+        return Problem(
+            learner.network, self._precisions(learner, batch), batch.x, batch.y, loss, self.fixed_prediction
+        )
+
+    def infer(self, learner: Learner, batch: Batch, loss: Loss, *, key: PRNGKeyArray) -> Inference:
+        """Settle the activities, and hand over what each layer then sees and by how much it errs."""
+        problem = self.problem(learner, batch, loss)
+        start = problem.start()
+        point, settled = self.relaxation(problem, start)
+        precisions = problem.precisions
+        if self.output_loss == "unweighted":
+            precisions = (*precisions[:-1], jnp.ones_like(precisions[-1]))
+        residual = settled.residual
+        metrics = {
+            "residual_median": jnp.median(residual),
+            "residual_max": jnp.max(residual),
+            "iterations": jnp.median(settled.iterations.astype(residual.dtype)),
+            "energy": jnp.mean(settled.energy),
+        }
+        errors = (*point.errors, point.output_error[None])
+        return Inference(inputs(batch.x, point.states), errors, precisions, start.prediction, metrics)
+
+    def diagnose(
+        self, learner: Learner, batch: Batch, loss: Loss, gradients: Network, *, key: PRNGKeyArray
+    ) -> Metrics:
+        """How far from backprop this update is: its cosine to BP's gradient, and ‖C‖ of the first examples.
+
+        **Returns:** `cosine` (all weights), `cosine_layer_min` (the least of any layer), `curvature` (median).
+        """
+        reference, _ = Backprop().grads(learner, batch, loss, key=key)
+        whole, layers = cosine(gradients, reference)
+        few = Batch(batch.x[:PROBED], batch.y[:PROBED])
+        problem = self.problem(learner, few, loss)
+        norm = jnp.median(curvature(problem, problem.start()))
+        return {"cosine": whole, "cosine_layer_min": jnp.min(layers), "curvature": norm}
+
+    def _precisions(self, learner: Learner, batch: Batch) -> Precisions:
+        """γ_l of every segment: 1 below the readout, there γ' times the network's own factor."""
+        segments = learner.network.segments
+        hidden = tuple(jnp.asarray(segment.precision, batch.x.dtype) for segment in segments[:-1])
+        return (*hidden, self.output_precision.astype(batch.x.dtype) * segments[-1].precision)

@@ -1,0 +1,60 @@
+"""`widthwise check`: the coordinate check over width."""
+
+from collections.abc import Sequence
+
+from ..config import LOSSES, algorithm_of, build_of, found, table_of
+from ..parameterization import fraction
+from ._flags import Parser, add_run_flags, given
+from ._output import progress, run_from, use_dtype, write_result
+
+WIDTHS = (256, 512, 1024, 2048)
+# The probe of docs/theory.md: eight inputs, three outputs.
+IN_SIZE, OUT_SIZE = 8, 3
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Check a parameterization; exit code 1 where a line fails."""
+    parser = Parser(prog="widthwise check", description="Movement of every layer against width, and its verdict.")
+    add_run_flags(parser, "check")
+    parser.add_argument("--rate", type=float, help="base rate (chosen at the smallest width)")
+    parser.add_argument("--seeds", type=int, default=16, help="paired over widths (16)")
+    parser.add_argument("--json", metavar="FILE", help="write the lines")
+    values = parser.parse_all(arguments)
+    settings = given(values)
+    widths = settings.pop("width", list(WIDTHS))
+    # Beside another name than `richness`, r says what to expect of the movement, not which table to make.
+    richness = settings.get("richness")
+    if settings.get("parameterization") != "richness":
+        settings.pop("richness", None)
+    spec = run_from(settings)
+    use_dtype(spec)
+    from ..measure import coordinate_check
+    from ..network import Built
+
+    table = table_of(spec)
+    rule = algorithm_of(spec, table)
+
+    def build(width: int, key: object) -> Built:
+        return build_of(spec.model_copy(update={"width": width}), table, IN_SIZE, OUT_SIZE)(key)
+
+    bar = progress(len(widths), "widths")
+    try:
+        check = coordinate_check(
+            build,
+            rule,
+            table,
+            widths=widths,
+            seeds=values.seeds,
+            steps=4 if spec.steps is None else spec.steps,
+            rate=values.rate,
+            richness=None if richness is None else fraction(richness),
+            loss=found(spec.loss, LOSSES),
+            momentum=spec.momentum,
+            epsilon=1e-12 if spec.epsilon is None else spec.epsilon,
+            on_width=lambda width: bar.advance(1, f"width {width}"),
+        )
+    finally:
+        bar.close()
+    print(check)
+    write_result(values.json, check.to_json())
+    return 0 if check.passed else 1

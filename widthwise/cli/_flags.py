@@ -1,0 +1,88 @@
+"""Flags: made from the fields of `config.Run`, one list for the command line and for specifications."""
+
+import argparse
+import difflib
+import re
+import types
+import typing
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from .._errors import InputError
+from ..config import Run
+
+# Flags that take several values in `transfer`, and by what other name.
+PLURAL = {"width": "--widths", "depth": "--depths", "algorithm": None, "parameterization": None}
+NEGATIVE = re.compile(r"-\d+/\d+")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises `InputError`, naming the nearest flag, where argparse would exit."""
+
+    def error(self, message: str) -> NoReturn:
+        """Bad usage is bad input."""
+        raise InputError(f"{message}; see `{self.prog} --help`")
+
+    def parse_all(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Parse, and name the nearest flag for one that does not exist."""
+        values, rest = self.parse_known_args(fractions_joined(arguments))
+        if rest:
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            close = difflib.get_close_matches(rest[0].split("=")[0], flags, n=1, cutoff=0.5)
+            hint = f"; did you mean {close[0]}?" if close else f"; see `{self.prog} --help`"
+            raise InputError(f"unknown argument {rest[0]!r}{hint}")
+        return values
+
+
+def fractions_joined(arguments: Sequence[str]) -> list[str]:
+    """`--gamma-bar -1/2` as `--gamma-bar=-1/2`: argparse takes a leading minus for a flag.
+
+    >>> fractions_joined(["--gamma-bar", "-1/2", "--out", "runs"])
+    ['--gamma-bar=-1/2', '--out', 'runs']
+    """
+    joined: list[str] = []
+    for argument in arguments:
+        if NEGATIVE.fullmatch(argument) and joined and joined[-1].startswith("--"):
+            joined[-1] += "=" + argument
+        else:
+            joined.append(argument)
+    return joined
+
+
+def add_run_flags(parser: argparse.ArgumentParser, verb: str) -> None:
+    """The flags of a verb, from the fields of `Run` that it uses."""
+    group = parser.add_argument_group("what is run")
+    for name, field in Run.model_fields.items():
+        extra = field.json_schema_extra
+        if not isinstance(extra, dict) or verb not in str(extra["verbs"]).split():
+            continue
+        flag = "--" + name.replace("_", "-")
+        default = field.default
+        described = field.description or ""
+        text = described if default in (None, False) else f"{described} ({default})"
+        kind = _kind(field.annotation)
+        if kind is bool:
+            group.add_argument(flag, action="store_true", default=None, help=text)
+        elif verb == "transfer" and name in PLURAL:
+            names = [flag] if PLURAL[name] is None else [flag, PLURAL[name]]
+            group.add_argument(*names, dest=name, nargs="+", type=kind, metavar=name.upper(), help=text)
+        elif verb == "check" and name == "width":
+            group.add_argument(flag, "--widths", dest=name, nargs="+", type=int, metavar="WIDTH", help=text)
+        else:
+            group.add_argument(flag, type=kind, metavar=name.upper(), help=text)
+
+
+def given(values: argparse.Namespace) -> dict[str, Any]:
+    """The fields of `Run` that were given on the command line."""
+    return {
+        name: getattr(values, name)
+        for name in Run.model_fields
+        if getattr(values, name, None) is not None
+    }
+
+
+def _kind(annotation: Any) -> Any:
+    """The type of a field, Optional taken away."""
+    if isinstance(annotation, types.UnionType):
+        annotation = next(kind for kind in typing.get_args(annotation) if kind is not type(None))
+    return annotation

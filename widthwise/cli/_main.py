@@ -1,0 +1,55 @@
+"""The entry point: names the verbs, and turns bad input into one line and exit code 2."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from .._errors import InputError, unknown
+
+VERBS = {
+    "train": "train one network and report its accuracy, residual and distance from backprop",
+    "transfer": "sweep rates over widths or depths, and say whether the best one moved",
+    "check": "coordinate check: does every layer move as it should as the network grows wider?",
+    "table": "print the exponents of a parameterization",
+    "report": "write a sweep's report again, or a training run's summary",
+    "doctor": "say what works on this machine: devices, data, versions",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    **Arguments:** `arguments`: of the command line, without the program's name.
+
+    **Returns:** the exit code: 0, 1 where a check failed, 2 for bad input.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help())
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        print(f"widthwise {__version__}")
+        return 0
+    try:
+        if arguments[0] not in VERBS:
+            raise unknown("command", arguments[0], VERBS)
+        verb = importlib.import_module(f"widthwise.cli._{arguments[0]}")
+        return verb.run(arguments[1:])
+    except InputError as error:
+        print(f"widthwise: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("widthwise: interrupted; what was stored stays, and the same command resumes", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone (as `| head` does); there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _help() -> str:
+    lines = ["usage: widthwise COMMAND [flags]", "", "Tune small, transfer large.", "", "commands:"]
+    lines += [f"  {name:10s}{text}" for name, text in VERBS.items()]
+    return "\n".join([*lines, "", "`widthwise COMMAND --help` lists the flags of one."])

@@ -1,0 +1,81 @@
+"""What verbs share: the JSON file of a result, progress on stderr, and the table file that a name may be."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from .._errors import InputError
+from ..config import Run, checked
+
+
+def with_table(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a run, with the content of the table's file where the parameterization is a file."""
+    path = Path(str(values.get("parameterization", "")))
+    if path.suffix != ".json":
+        return values
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"table file {path}: {error.strerror}; write one with `widthwise table --json`") from None
+    except ValueError as error:
+        raise InputError(f"table file {path} is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"table file {path} is no table: write one with `widthwise table --json {path}`")
+    return values | {"table": content}
+
+
+def run_from(values: dict[str, Any]) -> Run:
+    """A validated run from the command line's values."""
+    return checked(with_table(values))
+
+
+def use_dtype(run: Run) -> None:
+    """Let JAX compute in float64 where the run asks for it; the process belongs to the command line."""
+    import jax
+
+    if run.dtype == "float64":
+        jax.config.update("jax_enable_x64", True)
+
+
+def write_result(path: str | None, payload: Any) -> None:
+    """Write a result as JSON where a file was named."""
+    if path is not None:
+        from ..sweep import write_json
+
+        write_json(Path(path), payload)
+
+
+def progress(total: int, unit: str) -> Any:
+    """A progress bar on stderr; `.advance(count, text)`, `.close()`. Silent where stderr is no terminal."""
+    return _Bar(total, unit)
+
+
+class _Bar:
+    def __init__(self, total: int, unit: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import TimeRemainingColumn
+
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[text]}"),
+            console=console,
+            disable=not sys.stderr.isatty(),
+        )
+        self._task = self._progress.add_task("widthwise", total=total, text="")
+        self._progress.start()
+
+    def advance(self, count: int, text: str = "") -> None:
+        """Some more is done."""
+        self._progress.update(self._task, advance=count, text=text)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._progress.stop()

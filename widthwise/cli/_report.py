@@ -1,0 +1,50 @@
+"""`widthwise report`: a stored sweep's page, written again from its records."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from .._errors import InputError
+from ._flags import Parser
+from ._output import write_result
+
+LONGEST = 500_000_000
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Render a sweep directory's report."""
+    parser = Parser(prog="widthwise report", description="Write a sweep's report from its transfer.json.")
+    parser.add_argument("directory", metavar="DIR", help="of `widthwise transfer --out`")
+    parser.add_argument("--out", metavar="FILE", help="the page (DIR/report.html)")
+    parser.add_argument("--json", metavar="FILE", help="write the verdicts")
+    values = parser.parse_all(arguments)
+    from ..report import verdicts, write
+
+    home = Path(values.directory)
+    payload = _payload(home / "transfer.json")
+    page = write(payload, Path(values.out) if values.out else home / "report.html")
+    found = verdicts(payload)
+    print(f"report: {page}")
+    for verdict in found:
+        print(verdict.sentence)
+    write_result(values.json, [verdict._asdict() if hasattr(verdict, "_asdict") else vars(verdict) for verdict in found])
+    return 0
+
+
+def _payload(path: Path) -> dict:
+    """A sweep's transfer.json.
+
+    **Raises:** `InputError` where it is missing, too large, damaged or of another version.
+    """
+    try:
+        if path.stat().st_size > LONGEST:
+            raise InputError(f"{path} is larger than {LONGEST} bytes: no sweep of this program wrote it")
+        payload = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; `widthwise transfer --out DIR` writes it when it ends") from None
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON: {error}; run the sweep's command again to rewrite it") from None
+    if not isinstance(payload, dict) or payload.get("schema_version") != 1:
+        version = payload.get("schema_version") if isinstance(payload, dict) else None
+        raise InputError(f"{path} has schema version {version!r}; this program reads 1")
+    return payload

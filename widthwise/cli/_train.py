@@ -1,0 +1,143 @@
+"""`widthwise train`: one network, and how honestly it was trained."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._errors import InputError
+from ..config import LOSSES, Run, algorithm_of, build_of, data_of, found, identity, optimizer_settings, table_of
+from ._flags import Parser, add_run_flags, given
+from ._output import progress, run_from, use_dtype, write_result
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Train, evaluate, print and store."""
+    parser = Parser(prog="widthwise train", description="Train one network.")
+    add_run_flags(parser, "train")
+    parser.add_argument("--rate", type=float, required=True, help="base learning rate")
+    parser.add_argument("--seed", type=int, default=0, help="of initialization, data order and noise (0)")
+    parser.add_argument("--out", metavar="DIR", help="store the run and its checkpoints; resumes")
+    parser.add_argument("--json", metavar="FILE", help="write the result")
+    values = parser.parse_all(arguments)
+    spec = run_from(given(values))
+    if spec.steps is None and spec.epochs is None:
+        spec = spec.model_copy(update={"epochs": 1})
+    if not values.rate > 0:
+        raise InputError(f"--rate is {values.rate}: it must be positive")
+    use_dtype(spec)
+    result = _trained(spec, values.rate, values.seed, values.out)
+    for name, value in result.items():
+        if name != "spec":
+            print(f"{name:24s}{value}")
+    write_result(values.json, result)
+    return 0
+
+
+def _trained(spec: Run, rate: float, seed: int, out: str | None) -> dict[str, Any]:
+    from ..sweep import RunStore, content_hash
+    from ..training import train
+
+    data = data_of(spec)
+    choosing = None
+    if spec.validation is not None:
+        data, choosing = data.with_validation(spec.validation)
+    table = table_of(spec)
+    rule = algorithm_of(spec, table)
+    whole = identity(spec, data.digest, table) | {"rate": rate, "seed": seed}
+    store = None if out is None else RunStore.open(out, kind="train", spec=whole)
+    build = build_of(spec, table, data.in_size, data.out_size)
+    bar = None
+
+    def tell(told: Any) -> None:
+        nonlocal bar
+        bar = progress(told.total, "steps") if bar is None else bar
+        shown = " ".join(f"{k} {told.metrics[k]:.3g}" for k in ("loss", "accuracy", "residual_median") if k in told.metrics)
+        bar.advance(told.stepped, f"{told.done / max(told.seconds, 1e-9):.0f} steps/s {shown}")
+
+    try:
+        trained = train(
+            built_from(build, seed),
+            rule,
+            data,
+            rate=rate,
+            epochs=spec.epochs,
+            steps=spec.steps,
+            batch_size=spec.batch_size,
+            loss=found(spec.loss, LOSSES),
+            decay=spec.schedule,
+            seed=seed,
+            checkpoint=None if out is None else Path(out) / "checkpoint",
+            identity=content_hash(whole),
+            on_progress=tell,
+            **optimizer_settings(spec),
+        )
+        result = _result(trained, spec, choosing, rate, seed)
+        if store is not None:
+            store.append([{"hash": content_hash(whole), "group": 0, **result}])
+        return result
+    finally:
+        if bar is not None:
+            bar.close()
+        if store is not None:
+            store.close()
+
+
+def built_from(build: Any, seed: int) -> Any:
+    """The network that a seed initializes, by the stream that is for nothing else."""
+    from ..training import streams
+
+    return build(streams(seed).init)
+
+
+def _result(trained: Any, spec: Run, choosing: Any, rate: float, seed: int) -> dict[str, Any]:
+    """What `--json` holds."""
+    import jax
+
+    from ..training import evaluated, examples
+
+    history = {name: np.asarray(values, float) for name, values in trained.history.items()}
+    network = trained.network
+    validation = None
+    if choosing is not None:
+        dtype = jax.tree.leaves(network)[0].dtype
+        held = evaluated(network, examples(choosing, "test", dtype), found(spec.loss, LOSSES))
+        validation = held[1] if choosing.classes is not None else None
+    tolerance = 1e-2 if spec.tolerance is None else spec.tolerance
+    return {
+        "test_accuracy": trained.test_accuracy,
+        "test_loss": trained.test_loss,
+        "train_seconds": trained.train_seconds,
+        "compile_seconds": trained.compile_seconds,
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(network)),
+        "cosine_to_backprop": {
+            "all": _median(history.get("cosine")),
+            "layer_min": _median(history.get("cosine_layer_min")),
+        },
+        "validation_accuracy": validation,
+        "settled": _settled(history, tolerance),
+        "spec": spec.model_dump(exclude={"table"}) | {"rate": rate, "seed": seed},
+    }
+
+
+def _settled(history: dict[str, np.ndarray], tolerance: float) -> dict[str, Any] | None:
+    """How settled inference was, over batches; None where the algorithm settles nothing."""
+    residual = history.get("residual_median")
+    if residual is None:
+        return None
+    return {
+        "residual_last": float(residual[-1]),
+        "residual_median": float(np.median(residual)),
+        "residual_max": float(np.max(residual)),
+        "iterations_median": float(np.median(history["iterations"])),
+        "fraction_converged": float(np.mean(residual <= tolerance)),
+        "curvature": _median(history["curvature"]),
+    }
+
+
+def _median(values: np.ndarray | None) -> float | None:
+    """The median over the batches where it was sampled."""
+    if values is None or not np.isfinite(values).any():
+        return None
+    return float(np.nanmedian(values))

@@ -1,0 +1,140 @@
+"""`widthwise transfer`: sweep rates over sizes, store every run, and say whether the best rate moved."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .._errors import InputError
+from ..config import (
+    LOSSES,
+    PREDICTIVE_CODING,
+    Run,
+    algorithm_of,
+    build_of,
+    data_of,
+    found,
+    identity,
+    optimizer_settings,
+    table_of,
+)
+from ._flags import PLURAL, Parser, add_run_flags, given
+from ._output import progress, run_from, use_dtype, write_result
+
+STEPS = 40
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a sweep, or what is left of it."""
+    parser = Parser(prog="widthwise transfer", description="Find the best rate at every size.")
+    add_run_flags(parser, "transfer")
+    parser.add_argument(
+        "--log2-rates", nargs=3, type=float, default=[-5.0, 2.0, 0.5], metavar=("START", "STOP", "STEP"),
+        help="grid of the base rate's log2, STOP included (-5 2 0.5)",
+    )  # fmt: skip
+    parser.add_argument("--seeds", type=int, default=3, help="how many (3)")
+    parser.add_argument("--out", metavar="DIR", help="store runs, transfer.json and report.html; resumes")
+    parser.add_argument("--json", metavar="FILE", help="write what transfer.json holds")
+    values = parser.parse_all(arguments)
+    axis, runs = expanded(given(values))
+    use_dtype(runs[0])
+    from ..sweep import Group, RunStore, Training, grid, run_sweep
+
+    rates = grid(*values.log2_rates)
+    data = data_of(runs[0])
+    groups, identities = [], []
+    for spec in runs:
+        table = table_of(spec)
+        name = Path(spec.parameterization).stem if spec.table is not None else spec.parameterization
+        labels = {
+            "algorithm": spec.algorithm,
+            "parameterization": name,
+            "optimizer": table.optimizer,
+            "width": spec.width,
+            "depth": spec.depth,
+        }
+        build = build_of(spec, table, data.in_size, data.out_size)
+        groups.append(Group(build, algorithm_of(spec, table), table, labels))
+        identities.append(identity(spec, data.digest, table))
+    first = runs[0]
+    training = Training(
+        STEPS if first.steps is None and first.epochs is None else first.steps,
+        first.epochs,
+        first.batch_size,
+        found(first.loss, LOSSES),
+        decay=first.schedule,
+        **optimizer_settings(first),
+    )
+    _tried(groups, training, len(data.x_train))
+    whole = {"groups": identities, "log2_rates": rates, "seeds": values.seeds}
+    store = None if values.out is None else RunStore.open(values.out, kind="transfer", spec=whole)
+    bar = progress(len(groups) * len(rates) * values.seeds, "runs")
+    try:
+        result = run_sweep(
+            groups,
+            data,
+            training,
+            rates,
+            values.seeds,
+            axis=axis,
+            settings=_shown(runs, values.seeds, rates),
+            identities=identities,
+            command=shlex.join(["widthwise", "transfer", *arguments]),
+            store=store,
+            on_runs=lambda count: bar.advance(count),
+        )
+        if values.out is not None:
+            print(f"report: {result.write(values.out)}")
+    finally:
+        bar.close()
+        if store is not None:
+            store.close()
+    print(result.summary())
+    write_result(values.json, result.payload)
+    return 0
+
+
+def expanded(values: dict[str, Any]) -> tuple[str, list[Run]]:
+    """The runs of a sweep, one a group, in order; and its axis, the size flag that has several values.
+
+    **Raises:** `InputError` where widths and depths both have several values.
+    """
+    several = [name for name in ("width", "depth") if len(values.get(name, ())) > 1]
+    if len(several) > 1:
+        raise InputError(f"--widths {values['width']} and --depths {values['depth']}: one of them may have several")
+    axis = several[0] if several else "width"
+    chosen = {name: list(dict.fromkeys(values.pop(name))) for name in PLURAL if name in values}
+    chosen = {name: chosen.get(name, [Run.model_fields[name].default]) for name in PLURAL}
+    runs = []
+    for algorithm in chosen["algorithm"]:
+        # A setting of predictive coding may stand beside bp and pc; beside bp alone it is an error.
+        other = algorithm != "pc" and "pc" in chosen["algorithm"]
+        kept = {k: v for k, v in values.items() if not (other and k in (*PREDICTIVE_CODING, "gamma_bar", "output_loss"))}
+        for parameterization in chosen["parameterization"]:
+            for width in sorted(chosen["width"]):
+                for depth in sorted(chosen["depth"]):
+                    one = dict(algorithm=algorithm, parameterization=parameterization, width=width, depth=depth)
+                    runs.append(run_from(kept | one))
+    return axis, runs
+
+
+def _tried(groups: Sequence[Any], training: Any, count: int) -> None:
+    """Every group's settings, tried before hours are spent: abstractly built, nothing computed."""
+    import jax
+
+    from ..training import optimizer
+
+    training.total(count)
+    for group in groups:
+        import equinox as eqx
+
+        built = eqx.filter_eval_shape(group.build, jax.random.key(0))
+        optimizer(built, momentum=training.momentum, epsilon=training.epsilon, weight_decay=training.weight_decay)
+
+
+def _shown(runs: Sequence[Run], seeds: int, rates: Sequence[float]) -> dict[str, Any]:
+    """The sweep's settings for the report: those that were given, and the lists."""
+    shown = {name: value for name, value in runs[0].model_dump(exclude={"table"}).items() if value is not None}
+    for name in PLURAL:
+        shown[name] = list(dict.fromkeys(getattr(run, name) for run in runs))
+    return shown | {"seeds": seeds, "log2_rates": f"{rates[0]} to {rates[-1]}, {len(rates)} values"}

@@ -1,0 +1,239 @@
+"""What a run is, as data: frozen, validated, readable as JSON, and the only dictionaries from names to classes.
+
+Import paths are strings, so that reading a specification, and `--help`, need no JAX.
+"""
+
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pydantic
+from pydantic import Field
+
+from ._errors import InputError, unknown
+from .parameterization import Parameterization, from_json, parameterization, to_json
+
+if TYPE_CHECKING:
+    from jaxtyping import PRNGKeyArray
+
+    from .algorithms import AbstractAlgorithm
+    from .data import Dataset
+    from .network import Built
+
+NETWORKS = {"mlp": "widthwise.network:mlp", "residual_mlp": "widthwise.network:residual_mlp"}
+ALGORITHMS = {"bp": "widthwise.algorithms:Backprop", "pc": "widthwise.algorithms:PredictiveCoding"}
+RELAXATIONS = {
+    "descent": "widthwise.inference:ActivityDescent",
+    "sweep": "widthwise.inference:SequentialSweep",
+    "error": "widthwise.inference:ErrorDescent",
+    "exact": "widthwise.inference:OutputSpaceSolve",
+}
+LOSSES = {"mse": "widthwise._loss:mse", "ce": "widthwise._loss:cross_entropy"}
+DTYPES = ("float32", "float64")
+
+# Which settings belong to predictive coding alone; given without it they would be ignored.
+PREDICTIVE_CODING = (
+    "relaxation",
+    "iterations",
+    "tolerance",
+    "activity_rate",
+    "fixed_prediction",
+    "sweep_step",
+    "output_precision",
+)
+# Which of its settings each relaxation takes, under the name it gives them.
+TAKES = {
+    "descent": {"iterations": "iterations", "activity_rate": "rate", "tolerance": "tolerance"},
+    "sweep": {"iterations": "sweeps", "sweep_step": "step", "tolerance": "tolerance"},
+    "error": {"iterations": "iterations", "activity_rate": "rate", "tolerance": "tolerance"},
+    "exact": {"tolerance": "tolerance"},
+}
+TABLE = ("optimizer", "gamma_bar", "richness", "gauge", "output_loss", "weight_decay_kind", "base_width", "base_depth")
+ALL = "train transfer check table"
+RUN = "train transfer"
+NET = "train transfer check"
+
+
+def _field(default: Any, verbs: str, description: str) -> Any:
+    return Field(default, description=description, json_schema_extra={"verbs": verbs})
+
+
+class Run(pydantic.BaseModel):
+    """One run, but for its rate and seed: everything that its numbers depend on.
+
+    None stands for a setting not given; where the setting applies, the default named in its description holds.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    data: str = _field("digits", RUN, "digits, fashion_mnist, linear_teacher, mlp_teacher, or a file.npz")
+    data_dir: str | None = _field(None, RUN, "folder with the data's files")
+    examples: int | None = _field(None, RUN, "use the first N training examples")
+    network: str = _field("mlp", NET, "mlp or residual_mlp")
+    width: int = _field(128, NET, "units of each hidden layer")
+    depth: int = _field(3, NET, "weight layers")
+    activation: str = _field("tanh", NET, "linear, tanh, relu, gelu or silu")
+    bias: bool = _field(False, NET, "add biases")
+    state: str = _field("pre", NET, "states are pre- or post-activations")
+    gain: float = _field(1.0, NET, "factor on the initial std of weights that see activations")
+    algorithm: str = _field("bp", ALL, "bp or pc")
+    parameterization: str = _field("mup", ALL, "sp, ntp, mup, richness, depth_mup, mupc, or a table's JSON file")
+    table: dict[str, Any] | None = Field(None, description="the content of the table's file")
+    gamma_bar: str | None = _field(None, ALL, "exponent of the output precision (0; -1 is Gauss-Newton's end)")
+    richness: str | None = _field(None, ALL, "r from 0 (lazy) to 1/2 (rich), with parameterization richness")
+    gauge: str | None = _field(None, ALL, "stp, mup or rescaling (the name's own)")
+    optimizer: str | None = _field(None, ALL, "sgd or adam (sgd)")
+    momentum: float = _field(0.0, NET, "of sgd")
+    epsilon: float | None = _field(None, NET, "of adam, at the base size (1e-8; check: 1e-12)")
+    weight_decay: float = _field(0.0, RUN, "at the base size")
+    weight_decay_kind: str | None = _field(None, "train transfer table", "coupled, lr or independent (lr)")
+    loss: str = _field("mse", NET, "mse or ce")
+    output_loss: str | None = _field(None, ALL, "weighted or unweighted by the output precision (weighted)")
+    output_precision: float | None = _field(None, NET, "gamma' of predictive coding (1)")
+    relaxation: str | None = _field(None, NET, "descent, sweep, error or exact (error)")
+    iterations: int | None = _field(None, NET, "of inference (descent 20, error 12, sweep 1)")
+    tolerance: float | None = _field(None, NET, "of the residual (0.01)")
+    activity_rate: float | None = _field(None, NET, "step of inference (error: from the curvature, descent: 0.2)")
+    fixed_prediction: bool = _field(False, NET, "predictions stay at the forward pass")
+    sweep_step: float | None = _field(None, NET, "step s_l of each layer in a sweep (1/gamma_l)")
+    schedule: str = _field("constant", RUN, "of the rate: constant, linear or cosine, to 0")
+    steps: int | None = _field(None, NET, "training steps (transfer 40, check 4)")
+    epochs: int | None = _field(None, RUN, "training epochs, instead of steps")
+    batch_size: int = _field(64, RUN, "examples in a batch")
+    base_width: int | None = _field(None, ALL, "width at which all parameterizations coincide (64)")
+    base_depth: int | None = _field(None, ALL, "depth at which they coincide (8)")
+    validation: int | None = _field(None, "train", "hold out the last N training examples")
+    dtype: str = _field("float32", NET, "float32 or float64")
+
+    @pydantic.model_validator(mode="after")
+    def _names(self) -> "Run":
+        for kind, value, options in (
+            ("network", self.network, NETWORKS),
+            ("algorithm", self.algorithm, ALGORITHMS),
+            ("loss", self.loss, LOSSES),
+            ("dtype", self.dtype, DTYPES),
+            ("relaxation", self.relaxation, RELAXATIONS),
+        ):
+            if value is not None and value not in options:
+                raise unknown(kind, value, options)
+        return self
+
+
+def checked(values: dict[str, Any]) -> Run:
+    """A run from plain values.
+
+    **Raises:** `InputError` that names the setting, the value received and what was expected.
+    """
+    try:
+        return Run(**values)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, InputError):
+            raise cause from None
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        if first["type"] == "extra_forbidden":
+            raise unknown("setting", name, Run.model_fields) from None
+        raise InputError(f"{name} is {first['input']!r}: {first['msg'].lower()}") from None
+
+
+def found(name: str, dictionary: dict[str, str]) -> Any:
+    """The object that a name stands for, imported when it is asked for."""
+    module, attribute = dictionary[name].split(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def table_of(run: Run) -> Parameterization:
+    """The run's parameterization, from its name or from the table's file.
+
+    **Raises:** `InputError` where a file and settings of the table are both given.
+    """
+    given = {name: getattr(run, name) for name in TABLE if getattr(run, name) is not None}
+    if run.table is None:
+        return parameterization(run.parameterization, algorithm=run.algorithm, **given)
+    if given:
+        flags = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise InputError(f"the file {run.parameterization} fixes the table: {flags} cannot be given beside it")
+    return from_json(run.table, f"table file {run.parameterization}")
+
+
+def build_of(run: Run, table: Parameterization, in_size: int, out_size: int) -> "Callable[[PRNGKeyArray], Built]":
+    """The run's network, as a function of a random key."""
+    maker = found(run.network, NETWORKS)
+
+    def build(key: "PRNGKeyArray") -> "Built":
+        return maker(
+            in_size,
+            run.width,
+            out_size,
+            depth=run.depth,
+            activation=run.activation,
+            table=table,
+            key=key,
+            bias=run.bias,
+            state=run.state,
+            gain=run.gain,
+            dtype=run.dtype,
+        )
+
+    return build
+
+
+def algorithm_of(run: Run, table: Parameterization) -> "AbstractAlgorithm":
+    """The run's algorithm.
+
+    **Raises:** `InputError` for settings that it, or its relaxation, does not take.
+    """
+    given = {name: getattr(run, name) for name in PREDICTIVE_CODING if getattr(run, name) not in (None, False)}
+    rule = found(run.algorithm, ALGORITHMS)
+    if run.algorithm != "pc":
+        if given:
+            flags = ", ".join("--" + name.replace("_", "-") for name in given)
+            raise InputError(f"{flags}: of predictive coding (--algorithm pc), not of {run.algorithm}")
+        return rule()
+    relaxation = given.pop("relaxation", "error")
+    whole = {name: given.pop(name) for name in ("output_precision", "fixed_prediction") if name in given}
+    takes = TAKES[relaxation]
+    for name in given:
+        if name not in takes:
+            flag = "--" + name.replace("_", "-")
+            users = ", ".join(kind for kind, settings in TAKES.items() if name in settings)
+            raise InputError(f"{flag}: the relaxation {relaxation!r} has none; it belongs to {users}")
+    if relaxation == "exact" and (run.activation != "linear" or run.loss != "mse" or run.fixed_prediction):
+        raise InputError(
+            f"the relaxation 'exact' needs linear activations, the loss mse and free predictions; got "
+            f"{run.activation}, {run.loss}{', fixed' if run.fixed_prediction else ''}: use --relaxation error"
+        )
+    settle = found(relaxation, RELAXATIONS)(**{takes[name]: value for name, value in given.items()})
+    return rule(settle, output_loss=table.output_loss, **whole)
+
+
+def data_of(run: Run) -> "Dataset":
+    """The run's data.
+
+    **Raises:** `InputError` where it is missing or corrupt, and for a folder that the data set does not read.
+    """
+    if run.data_dir is not None and run.data != "fashion_mnist":
+        raise InputError(f"--data-dir {run.data_dir}: {run.data} reads no folder; it is for fashion_mnist")
+    load = importlib.import_module("widthwise.data").load
+    return load(run.data, data_dir=run.data_dir, examples=run.examples)
+
+
+def optimizer_settings(run: Run) -> dict[str, float]:
+    """Momentum, epsilon and decay, as `training.optimizer` takes them.
+
+    **Raises:** `InputError` for settings that would be ignored.
+    """
+    if run.weight_decay_kind is not None and not run.weight_decay:
+        raise InputError(f"--weight-decay-kind {run.weight_decay_kind} needs --weight-decay above 0")
+    settings = {"momentum": run.momentum, "weight_decay": run.weight_decay}
+    return settings if run.epsilon is None else settings | {"epsilon": run.epsilon}
+
+
+def identity(run: Run, digest: str, table: Parameterization) -> dict[str, Any]:
+    """What a run's numbers depend on, as plain data: its settings, its data's content, its whole table.
+
+    Where the data's files lie does not change it.
+    """
+    settings = run.model_dump(exclude={"data_dir", "table"})
+    return {"settings": settings, "data_digest": digest, "table": to_json(table)}

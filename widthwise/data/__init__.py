@@ -1,0 +1,10 @@
+"""What networks learn from: data sets as raw arrays with their normalization (needs no JAX)."""
+
+from widthwise.data._dataset import Dataset as Dataset
+from widthwise.data._digits import digits as digits
+from widthwise.data._fashion_mnist import fashion_mnist as fashion_mnist
+from widthwise.data._load import load as load
+from widthwise.data._npz import npz as npz
+from widthwise.data._teachers import linear_teacher as linear_teacher
+from widthwise.data._teachers import mlp_teacher as mlp_teacher
+from ._images import found_on_disk as found_on_disk

@@ -1,0 +1,54 @@
+"""Data by name, as the command line and configuration files give it."""
+
+import os
+from collections.abc import Callable
+
+from widthwise._errors import unknown
+from widthwise.data._dataset import Dataset
+from widthwise.data._digits import digits
+from widthwise.data._fashion_mnist import fashion_mnist
+from widthwise.data._npz import npz
+from widthwise.data._teachers import linear_teacher, mlp_teacher
+
+Folder = str | os.PathLike[str] | None
+
+_BY_NAME: dict[str, Callable[[Folder], Dataset]] = {
+    "digits": lambda data_dir: digits(),
+    "fashion_mnist": fashion_mnist,
+    "linear_teacher": lambda data_dir: linear_teacher(20, 5, 2048),
+    "mlp_teacher": lambda data_dir: mlp_teacher(20, 64, 5, 2048),
+}
+
+
+def load(
+    name_or_path: str | os.PathLike[str], data_dir: Folder = None, examples: int | None = None
+) -> Dataset:
+    """A data set by its name, or from a file of the user's.
+
+    **Arguments:**
+
+    - `name_or_path`: `digits`, `fashion_mnist`, `linear_teacher` (20 features, 5 outputs, 2048 training
+      examples), `mlp_teacher` (the same, with 3 layers of width 64), or a path that ends in `.npz`.
+    - `data_dir`: the only folder to look in for the files of `fashion_mnist`; the others need none.
+    - `examples`: how many training examples to keep, the first ones; None for all.
+
+    **Returns:** the data set.
+
+    **Raises:** `InputError` for an unknown name, for files that are missing or not as expected, and for
+    more examples than there are.
+
+    >>> load("digits", examples=100).x_train.shape
+    (100, 64)
+    >>> load("digit")
+    Traceback (most recent call last):
+    widthwise._errors.InputError: unknown data 'digit': did you mean 'digits'? Known: a path ending in .npz, \
+digits, fashion_mnist, linear_teacher, mlp_teacher
+    """
+    name = str(name_or_path)
+    if name.endswith(".npz"):
+        data = npz(name_or_path)
+    elif name in _BY_NAME:
+        data = _BY_NAME[name](data_dir)
+    else:
+        raise unknown("data", name, [*_BY_NAME, "a path ending in .npz"])
+    return data if examples is None else data.first(examples)

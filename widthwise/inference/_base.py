@@ -1,0 +1,162 @@
+"""What a relaxation settles, and how far it got.
+
+Activities are written as errors e_l = h_l − f_l(h_{l-1}): the same stationary points, no cancellation in float32,
+and a Hessian Γ + γ_L J^T J whose condition number is 1 + ‖C‖ instead of about 8 L² (docs/theory.md E).
+"""
+
+import abc
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from .._loss import Loss
+from ..network import Network, States, above, each, forward, perturbed, pullback, square_norm
+
+Precisions = tuple[Float[Array, "..."], ...]
+
+
+class Point(NamedTuple):
+    """A point of error space, with all that its energy, gradient and weight update need.
+
+    **Fields:** `errors`: e_l of the hidden layers; `states`: the hidden states that predictions are made from
+    (h_l, or the forward pass's where predictions are fixed); `prediction`: f; `output_error`: −∂loss/∂f, for MSE
+    y − f; `pulled`: −γ_L J_l^T output_error, for every hidden layer.
+    """
+
+    errors: States
+    states: States
+    prediction: Float[Array, "batch out"]
+    output_error: Float[Array, "batch out"]
+    pulled: States
+
+
+class Settled(NamedTuple):
+    """How far inference is from equilibrium, per example.
+
+    **Fields:** `residual`: ‖∇_e F‖ over its value at the forward pass, 0/0 = 0; `iterations`: updates made;
+    `converged`: residual at or below the tolerance; `energy`: F.
+    """
+
+    residual: Float[Array, " batch"]
+    iterations: Int[Array, " batch"]
+    converged: Bool[Array, " batch"]
+    energy: Float[Array, " batch"]
+
+
+class Problem(eqx.Module):
+    """The energy that a relaxation lowers, the two ends of the chain clamped.
+
+        F = Σ_{l<L} (γ_l/2) |e_l|² + γ_L loss(f, y),   h_l = f_l(h_{l-1}) + e_l
+
+    **Arguments:** `network`; `precisions`: γ, one a segment, scalars or, at the output, (batch,); `x`: (batch,
+    in); `y`: (batch, out); `loss`; `fixed_prediction`: predictions, Jacobians and inputs frozen at the forward
+    pass (the fixed prediction assumption, FPA).
+    """
+
+    network: Network
+    precisions: Precisions
+    x: Float[Array, "batch in"]
+    y: Float[Array, "batch out"]
+    loss: Loss = eqx.field(static=True)
+    fixed_prediction: bool = eqx.field(static=True, default=False)
+
+    def start(self) -> Point:
+        """The forward pass (F-ini): all hidden errors zero."""
+        *states, prediction = forward(self.network, self.x)
+        errors = jax.tree.map(jnp.zeros_like, tuple(states))
+        return self._point(errors, tuple(states), prediction[0])
+
+    def at(self, errors: States, start: Point) -> Point:
+        """The point with given errors; `start` is the forward pass."""
+        if self.fixed_prediction:
+            return start._replace(errors=errors)
+        first = jax.tree.map(lambda leaf: leaf[0], start.states[0])
+        states, prediction = perturbed(self.network, first, errors)
+        return self._point(errors, states, prediction)
+
+    def at_states(self, states: States, start: Point) -> Point:
+        """The point with given hidden states h_l, their errors h_l − f_l(h_{l-1})."""
+        seen = start.states if self.fixed_prediction else states
+        layers = zip(self.network.segments[1:], above(seen), strict=True)
+        predicted = [each(lambda stage, x: stage(x), segment, x) for segment, x in layers]
+        # The input is clamped, so f_1(x) is the forward pass's first state.
+        errors = jax.tree.map(jnp.subtract, states, (start.states[0], *predicted[:-1]))
+        return self._point(errors, seen, predicted[-1][0])
+
+    def gradient(self, point: Point) -> States:
+        """∇_{e_l} F = γ_l e_l − γ_L J_l^T output_error."""
+        return tuple(
+            jax.tree.map(lambda e, r, p=precision: p * e + r, error, pulled)
+            for precision, error, pulled in zip(self.precisions[:-1], point.errors, point.pulled, strict=True)
+        )
+
+    def energy(self, point: Point) -> Float[Array, " batch"]:
+        """F, per example."""
+        hidden = square_norm(point.errors, self.precisions[:-1])
+        return 0.5 * hidden + self.precisions[-1] * self.loss(point.prediction, self.y)
+
+    def _point(self, errors: States, states: States, prediction: Array) -> Point:
+        output_error = -jax.grad(lambda f: jnp.sum(self.loss(f, self.y)))(prediction)
+        pulled = pullback(self.network, states, -scaled(self.precisions[-1], output_error))
+        return Point(errors, states, prediction, output_error, pulled)
+
+
+class AbstractRelaxation(eqx.Module):
+    """A way to settle activities: from the forward pass towards the equilibrium."""
+
+    tolerance: eqx.AbstractVar[Float[Array, ""]]
+
+    @abc.abstractmethod
+    def __call__(self, problem: Problem, start: Point) -> tuple[Point, Settled]:
+        """The settled point, and how settled it is."""
+
+    def settled(self, problem: Problem, start: Point, point: Point, iterations: Int[Array, " batch"]) -> Settled:
+        """The one definition of how settled a point is."""
+        residual = relative_residual(problem, start, point)
+        return Settled(residual, iterations, residual <= self.tolerance, problem.energy(point))
+
+
+def scaled(weight: Float[Array, "..."], array: Float[Array, "batch *units"]) -> Float[Array, "batch *units"]:
+    """Every example's array times its weight; a scalar weight is everybody's."""
+    weight = jnp.asarray(weight, array.dtype)
+    return array * weight.reshape(weight.shape + (1,) * (array.ndim - 1 if weight.ndim else 0))
+
+
+def relative_residual(problem: Problem, start: Point, point: Point) -> Float[Array, " batch"]:
+    """‖∇_e F‖ / ‖∇_e F at the forward pass‖ in error space, per example; 0/0 = 0."""
+    here = square_norm(problem.gradient(point))
+    there = square_norm(problem.gradient(start))
+    return jnp.sqrt(jnp.where(here == 0, 0.0, here / jnp.where(here == 0, 1.0, there)))
+
+
+def curvature(problem: Problem, point: Point, products: int = 3) -> Float[Array, " batch"]:
+    """‖C‖, by power iteration on the out x out curvature, per example: how far from backprop inference leads.
+
+        C = Σ_{l<L} (γ_L/γ_l) J_l J_l^T,   condition number in error space 1 + ‖C‖
+
+    **Arguments:** `problem`; `point`: where the Jacobians are taken; `products`: with C; the Rayleigh quotient
+    after them is a lower bound.
+
+    Source: arXiv 2411.02001, Theorem 4.2; docs/theory.md B1.
+    """
+    first = jax.tree.map(lambda leaf: leaf[0], point.states[0])
+    base = jax.tree.map(lambda h, e: h - e[0], first, point.errors[0])
+
+    def product(v: Array) -> Array:
+        pulled = pullback(problem.network, point.states, scaled(problem.precisions[-1], v))
+        steps = tuple(
+            jax.tree.map(lambda r, p=precision: r / p, r)
+            for precision, r in zip(problem.precisions[:-1], pulled, strict=True)
+        )
+        return jax.jvp(lambda e: perturbed(problem.network, base, e)[1], (point.errors,), (steps,))[1]
+
+    # Any start that is not orthogonal to the top direction serves; a ramp is deterministic and not symmetric.
+    ramp = 1.0 + 0.1 * jnp.arange(problem.y.shape[-1], dtype=problem.y.dtype)
+    v = jnp.broadcast_to(ramp, problem.y.shape)
+    for _ in range(products - 1):
+        v = product(v)
+        v = v / jnp.maximum(jnp.linalg.norm(v, axis=-1, keepdims=True), jnp.finfo(v.dtype).tiny)
+    return jnp.sum(v * product(v), axis=-1) / jnp.sum(v * v, axis=-1)

@@ -1,0 +1,44 @@
+"""What a relaxation's settings may be; traced values pass, as a sweep varies them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from .._errors import InputError
+
+
+def at_least_one(name: str) -> Callable[[Any], int]:
+    """A converter for whole numbers of at least 1."""
+
+    def convert(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            remedy = "; without inference the hidden layers would not learn" if value == 0 else ""
+            raise InputError(f"{name} is {value!r}: it must be a whole number of at least 1{remedy}")
+        return value
+
+    return convert
+
+
+def positive(name: str) -> Callable[[Any], Array]:
+    """A converter for positive numbers to arrays, so that their values never recompile."""
+
+    def convert(value: Any) -> Array:
+        if isinstance(value, int | float) and not value > 0:
+            raise InputError(f"{name} is {value!r}: it must be positive")
+        return value if isinstance(value, jax.core.Tracer) else as_array(value)
+
+    return convert
+
+
+def array_or_none(name: str) -> Callable[[Any], Array | None]:
+    """As `positive`, and None stays None."""
+    convert = positive(name)
+    return lambda value: None if value is None else convert(value)
+
+
+def as_array(value: Any) -> Array:
+    """An array of JAX's float; placeholders of tree transformations pass."""
+    return jnp.asarray(value, float) if isinstance(value, int | float) else value

@@ -1,0 +1,102 @@
+"""Error-space descent (ePC): gradient descent on e, one reverse and one forward sweep an iteration.
+
+    e_l <- e_l − s γ_l^-1 ∇_{e_l} F,   ∇_{e_l} F = γ_l e_l − γ_L J_l^T output_error
+
+The iteration matrix is I − s (I + γ_L Γ^-1 J^T J): it contracts wherever s < 2 / (1 + ‖C‖), at any depth.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from ..network import States, square_norm
+from ._base import AbstractRelaxation, Point, Problem, Settled, scaled
+from ._checks import array_or_none, at_least_one, positive
+
+
+class ErrorDescent(AbstractRelaxation):
+    """Gradient descent on the errors, with a step from the curvature that each example shows.
+
+        s_b = 1 / (1 + γ_L κ_b),   γ_L κ_b = γ_L Σ_l γ_l^-1 |J_l^T δ|² / |δ|²,   δ = output error
+
+    From the second iteration on the step may only shrink, to the Barzilai-Borwein step. An example that has
+    reached the tolerance rests; the loop ends when all rest.
+
+    **Arguments:** `iterations`: at most so many updates; `tolerance`: of the residual; `rate`: a fixed step s
+    instead of the measured one (an array where it is swept).
+
+    **Raises:** `InputError` for iterations below 1 and a tolerance or rate that is not positive.
+
+    >>> ErrorDescent(iterations=12).iterations
+    12
+
+    Source: arXiv 2505.20137 (ePC); docs/theory.md E (condition number), docs/inference.md (step).
+    """
+
+    iterations: int = eqx.field(static=True, default=12, converter=at_least_one("iterations"))
+    tolerance: Float[Array, ""] = eqx.field(default=1e-2, converter=positive("tolerance"))
+    rate: Float[Array, ""] | None = eqx.field(default=None, converter=array_or_none("rate"))
+
+    def __call__(self, problem: Problem, start: Point) -> tuple[Point, Settled]:
+        """Descend from `start` until every example has settled or `iterations` updates are made."""
+        gradient = problem.gradient(start)
+        initial = square_norm(gradient)
+        threshold = initial * self.tolerance.astype(initial.dtype) ** 2
+        step = self._first_step(problem, start)
+        count = jnp.zeros(initial.shape, jnp.int32)
+
+        def unsettled(carry: tuple[Any, ...]) -> Bool[Array, ""]:
+            turn, _, _, _, active, _ = carry
+            return (turn < self.iterations) & jnp.any(active)
+
+        def update(carry: tuple[Any, ...]) -> tuple[Any, ...]:
+            turn, point, gradient, step, active, count = carry
+            move = _move(problem, gradient, jnp.where(active, -step, 0.0))
+            moved = problem.at(jax.tree.map(jnp.add, point.errors, move), start)
+            new = problem.gradient(moved)
+            if self.rate is None:
+                step = jnp.minimum(step, _barzilai_borwein(problem, move, gradient, new, step))
+            count = count + active.astype(jnp.int32)
+            return turn + 1, moved, new, step, active & ~(square_norm(new) <= threshold), count
+
+        state = (jnp.zeros((), jnp.int32), start, gradient, step, initial > 0, count)
+        _, point, _, _, _, count = jax.lax.while_loop(unsettled, update, state)
+        return point, self.settled(problem, start, point, count)
+
+    def _first_step(self, problem: Problem, start: Point) -> Float[Array, " batch"]:
+        """1 / (1 + γ_L κ), or the fixed rate; 1 where predictions are fixed, which has no curvature."""
+        delta = square_norm((start.output_error[None],))
+        if self.rate is not None:
+            return jnp.full(delta.shape, self.rate, delta.dtype)
+        if problem.fixed_prediction:
+            return jnp.ones_like(delta)
+        pulled = square_norm(start.pulled, tuple(1 / precision for precision in problem.precisions[:-1]))
+        # start.pulled already holds γ_L, so its square holds it twice.
+        weighted = delta * problem.precisions[-1]
+        return 1 / (1 + jnp.where(delta == 0, 0.0, pulled / jnp.where(delta == 0, 1.0, weighted)))
+
+
+def _move(problem: Problem, gradient: States, step: Float[Array, " batch"]) -> States:
+    """step γ_l^-1 ∇_{e_l} F for every example's own step."""
+    return tuple(
+        jax.tree.map(lambda g, p=precision: jax.vmap(scaled, (None, 0))(step, g) / p, state)
+        for precision, state in zip(problem.precisions[:-1], gradient, strict=True)
+    )
+
+
+def _barzilai_borwein(
+    problem: Problem, move: States, old: States, new: States, step: Float[Array, " batch"]
+) -> Float[Array, " batch"]:
+    """⟨Δe, Γ Δe⟩ / ⟨Δe, Δ∇⟩, or the old step where the energy curves downwards."""
+    change = jax.tree.map(jnp.subtract, new, old)
+    products = jax.tree.map(jnp.multiply, move, change)
+    along = sum(
+        jnp.sum(leaf, axis=(0, *range(2, leaf.ndim))) for leaf in jax.tree.leaves(products)
+    )
+    length = square_norm(move, problem.precisions[:-1])
+    return jnp.where(along > 0, length / jnp.where(along > 0, along, 1.0), step)
+
+

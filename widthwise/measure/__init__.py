@@ -1,0 +1,7 @@
+"""What did happen: coordinates against width, and slopes with their errors."""
+
+from ._coordinates import CoordinateCheck as CoordinateCheck
+from ._coordinates import Line as Line
+from ._coordinates import coordinate_check as coordinate_check
+from ._slopes import Slope as Slope
+from ._slopes import log_slope as log_slope

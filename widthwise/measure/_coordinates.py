@@ -1,0 +1,295 @@
+"""The coordinate check: does every layer move as it should as the network grows wider?
+
+A few full-batch steps on a fixed probe; the RMS of each layer's movement, and of the output's change, divided by the
+seed's initial residual, against width. Expected slopes come from what training should do (the desiderata: movement
+r − 1/2, output 0), predicted ones from the exponents of the table under test; only the first decide.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .._errors import InputError
+from .._loss import Loss, mse
+from ..algorithms import AbstractAlgorithm, Batch, PredictiveCoding
+from ..inference import curvature
+from ..network import Built, forward
+from ..parameterization import Parameterization, Role
+from ..theory import predicted_slopes
+from ..training import make_step, optimizer, start, streams
+from ._slopes import log_slope
+
+Build = Callable[[int, PRNGKeyArray], Built]
+TOLERANCE = 0.05
+LARGEST_ERROR = 0.03
+LEAST_MOVEMENT = 0.01
+# Just above the least movement that counts, so that no layer leaves the linear response further than it must.
+AIMED_MOVEMENT = 0.015
+PROBE_SIZE = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One quantity's verdict.
+
+    **Arguments:** `quantity`: `"movement"` or `"output"`; `layer`: from 1; `slope`, `se`: measured; `expected`: by
+    the desiderata; `predicted`: by the exponents under test; `movement_min`: at the smallest width, relative to the
+    features (for the output: to the initial residual); `passed`.
+    """
+
+    quantity: str
+    layer: int
+    slope: float
+    se: float
+    expected: float
+    predicted: float
+    movement_min: float
+    passed: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class CoordinateCheck:
+    """A coordinate check: its lines, and under which settings they were measured.
+
+    **Arguments:** `lines`; `widths`, `seeds`, `steps`; `rate`: base rate; `output_precision`: γ', None for BP;
+    `curvature`: ‖C‖ at the smallest and the largest width, None for BP.
+    """
+
+    lines: tuple[Line, ...]
+    widths: tuple[int, ...]
+    seeds: int
+    steps: int
+    rate: float
+    output_precision: float | None
+    curvature: tuple[float, float] | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether every line passed."""
+        return all(line.passed for line in self.lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return dataclasses.asdict(self) | {"passed": self.passed}
+
+    def __str__(self) -> str:
+        rows = [f"{'quantity':10s} layer   slope     se  expected  predicted  moves  verdict"]
+        for line in self.lines:
+            rows.append(
+                f"{line.quantity:10s} {line.layer:5d} {line.slope:7.3f} {line.se:6.3f} {line.expected:9.3f} "
+                f"{line.predicted:10.3f} {line.movement_min:6.1%}  {'passed' if line.passed else 'FAILED'}"
+            )
+        spread = f"widths {self.widths[0]} to {self.widths[-1]}, {self.seeds} seeds, {self.steps} steps"
+        settings = f"{spread}, base rate {self.rate:.4g}"
+        if self.curvature is not None:
+            settings += (
+                f", output precision {self.output_precision:.4g}, "
+                f"‖C‖ {self.curvature[0]:.3g} to {self.curvature[1]:.3g}"
+            )
+        verdict = "passed" if self.passed else "FAILED: rates will not transfer over width"
+        return "\n".join([*rows, settings, verdict])
+
+
+def coordinate_check(
+    build: Build,
+    algorithm: AbstractAlgorithm,
+    table: Parameterization,
+    *,
+    widths: Sequence[int] = (256, 512, 1024, 2048),
+    seeds: int = 16,
+    steps: int = 4,
+    rate: float | None = None,
+    richness: Fraction | float | None = None,
+    loss: Loss = mse,
+    momentum: float = 0.0,
+    epsilon: float = 1e-12,
+    on_width: Callable[[int], None] = lambda width: None,
+) -> CoordinateCheck:
+    """Measure how every layer's movement scales with width, and judge it by the desiderata.
+
+        RMS(z_l(t) − z_l(0)) / RMS(y − f_0) ~ M^(r − 1/2),   RMS(f_t − f_0) / RMS(y − f_0) ~ M^0
+
+    **Arguments:** `build(width, key)`: the network family, built from `table`; `algorithm`; `widths`: increasing, past
+    the finite-size range; `seeds`: at least 2, paired over widths; `steps`: full-batch steps on a probe of 8 examples,
+    x ~ N(0, 1), y = tanh(2 T x); `rate`: base rate, or None to choose, at the smallest width, the least one that
+    moves every layer enough to count; `richness`: r of the expected movement (default: the table's own, 1/2 for
+    SP); `loss`, `momentum`; `epsilon`: Adam's, small as the probe's gradients.
+
+    **Returns:** a `CoordinateCheck`; print it, or ask `.passed`. A line passes where |slope − expected| <= max(0.05,
+    2 se), se <= 0.03, and the layer moves by at least 1 % at the smallest width.
+
+    **Raises:** `InputError` for widths that do not increase, fewer than two seeds, and networks built from another
+    table.
+
+    Source: arXiv 2404.19719 (desiderata); docs/theory.md A4, B2.
+    """
+    widths = _increasing(widths)
+    if seeds < 2 or steps < 1:
+        raise InputError(f"seeds {seeds}, steps {steps}: a slope's error needs two seeds, a movement one step")
+    settings = (algorithm, loss, steps, momentum, epsilon)
+    if rate is None:
+        rate = _chosen_rate(_networks(build, table, widths[0], min(seeds, 4)), *settings)
+    movements, relative, norms = [], [], []
+    for width in widths:
+        on_width(width)
+        built, networks = _networks(build, table, width, seeds)
+        moved = _measure(built, networks, jnp.asarray([rate]), seeds, *settings)
+        movements.append(np.asarray(moved["movement"])[:, 0])
+        relative.append(np.asarray(moved["relative"])[:, 0])
+        norms.append(float(np.median(moved["curvature"])) if "curvature" in moved else None)
+    lines = _lines(table, widths, np.stack(movements), relative[0], _residual(built), richness)
+    precision = float(algorithm.output_precision) if isinstance(algorithm, PredictiveCoding) else None
+    ends = None if norms[0] is None else (norms[0], norms[-1])
+    return CoordinateCheck(lines, tuple(widths), seeds, steps, float(rate), precision, ends)
+
+
+def _increasing(widths: Sequence[int]) -> list[int]:
+    widths = list(widths)
+    if len(widths) < 2 or any(a >= b for a, b in zip(widths, widths[1:], strict=False)) or widths[0] < 1:
+        raise InputError(f"widths {widths}: a slope needs at least two widths, increasing, of at least 1")
+    return widths
+
+
+def _residual(built: Built) -> bool:
+    return any(leaf.role is Role.BRANCH for leaf in jax.tree.leaves(built.scalings))
+
+
+def _networks(build: Build, table: Parameterization, width: int, seeds: int) -> tuple[Built, Any]:
+    """One built network, and the arrays of all seeds' networks stacked."""
+    builts = [build(width, streams(seed).init) for seed in range(seeds)]
+    if builts[0].table != table:
+        raise InputError(
+            f"build({width}, key) used the table {builts[0].table.name!r} in gauge {builts[0].table.gauge!r}, which "
+            f"differs from the one given ({table.name!r}, {table.gauge!r}): pass the same table to both"
+        )
+    arrays = [eqx.filter(built.network, eqx.is_array) for built in builts]
+    return builts[0], jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays)
+
+
+def _probe(built: Built, key: PRNGKeyArray, dtype: Any) -> Batch:
+    """x ~ N(0, 1), y = tanh(2 T x) with T ~ N(0, 1/in): the same for a seed at every width."""
+    inputs, teacher = jax.random.split(key)
+    size = built.network.in_size
+    x = jax.random.normal(inputs, (PROBE_SIZE, size), dtype)
+    t = jax.random.normal(teacher, (built.network.out_size, size), dtype) / jnp.sqrt(size).astype(dtype)
+    return Batch(x, jnp.tanh(2 * x @ t.T))
+
+
+def _measure(
+    built: Built,
+    networks: Any,
+    rates: Float[Array, " rates"],
+    seeds: int,
+    algorithm: AbstractAlgorithm,
+    loss: Loss,
+    steps: int,
+    momentum: float,
+    epsilon: float,
+) -> dict[str, Float[Array, "seeds rates ..."]]:
+    """Movement of every layer, over the residual and over the layer itself, for all seeds and rates.
+
+    Seeds and rates are visited one after the other: wide networks need the memory.
+    """
+    transform = optimizer(built, momentum=momentum, epsilon=epsilon)
+    static = eqx.filter(built.network, eqx.is_array, inverse=True)
+    rule_arrays, rule_static = eqx.partition(algorithm, eqx.is_array)
+    dtype = jax.tree.leaves(networks)[0].dtype
+
+    def one(rule_arrays: Any, arrays: Any, key: PRNGKeyArray, rates: Array) -> dict[str, Array]:
+        rule = eqx.combine(rule_arrays, rule_static)
+        step = make_step(rule, transform, loss)
+        network = eqx.combine(arrays, static)
+        learner = rule.init(eqx.tree_at(lambda b: b.network, built, network), key=key)
+        batch = _probe(built, key, dtype)
+        before = forward(network, batch.x)
+        found = {}
+        if isinstance(rule, PredictiveCoding):
+            problem = rule.problem(learner, batch, loss)
+            found["curvature"] = jnp.median(curvature(problem, problem.start()))
+
+        def moved(rate: Array) -> tuple[Array, Array]:
+            arrays, static = eqx.partition(start(learner, transform, rate), eqx.is_array)
+
+            def again(_: Any, arrays: Any) -> Any:
+                return eqx.filter(step(eqx.combine(arrays, static), batch, key)[0], eqx.is_array)
+
+            state = eqx.combine(jax.lax.fori_loop(0, steps, again, arrays), static)
+            return _movement(before, forward(state.learner.network, batch.x), batch)
+
+        movement, relative = jax.lax.map(moved, rates.astype(dtype))
+        return found | {"movement": movement, "relative": relative}
+
+    keys = jnp.stack([streams(seed).order for seed in range(seeds)])
+    return jax.jit(lambda rule, *rows: jax.lax.map(lambda row: one(rule, *row, rates), rows))(
+        rule_arrays, networks, keys
+    )
+
+
+def _movement(before: Any, after: Any, batch: Batch) -> tuple[Float[Array, " layers"], Float[Array, " layers"]]:
+    """RMS of every layer's change, over the initial residual's RMS, and over the layer's own (the output: residual)."""
+
+    def rms(states: Any) -> Array:
+        return jnp.concatenate([jnp.sqrt(jnp.mean(s**2, axis=tuple(range(1, s.ndim)))) for s in states])
+
+    change = rms(jax.tree.map(jnp.subtract, after, before))
+    residual = jnp.sqrt(jnp.mean((batch.y - before[-1][0]) ** 2))
+    own = rms(before).at[-1].set(residual)
+    return change / residual, change / own
+
+
+def _chosen_rate(networks: tuple[Built, Any], algorithm: AbstractAlgorithm, *settings: Any) -> float:
+    """The least rate, on a grid of half octaves, at which every layer moves enough to count.
+
+    Where that would move some layer by more than its own size, the largest rate that does not: the check then fails
+    for want of movement, and says so.
+    """
+    built, arrays = networks
+    seeds = jax.tree.leaves(arrays)[0].shape[0]
+    grid = 2.0 ** np.arange(-24.0, 24.5, 0.5)
+    relative = np.asarray(_measure(built, arrays, jnp.asarray(grid), seeds, algorithm, *settings)["relative"])
+    typical = np.median(relative, axis=0)
+    bounded = np.isfinite(typical).all(axis=1) & (typical.max(axis=1) <= 1)
+    # Beyond the first rate that is too large a diverged network may seem to stand still again.
+    stable = np.logical_and.accumulate(bounded)
+    if not stable.any():
+        raise InputError("the network moves by more than its own size at every rate: give one with --rate")
+    enough = stable & (typical.min(axis=1) >= AIMED_MOVEMENT)
+    return float(grid[np.argmax(enough)] if enough.any() else grid[stable][-1])
+
+
+def _lines(
+    table: Parameterization,
+    widths: list[int],
+    movements: np.ndarray,
+    relative: np.ndarray,
+    residual: bool,
+    richness: Fraction | float | None,
+) -> tuple[Line, ...]:
+    """The verdict of every layer, the output last."""
+    if richness is None:
+        richness = table.richness if table.richness is not None else Fraction(1, 2)
+    predicted = predicted_slopes(table, residual=residual)
+    lines = []
+    layers = movements.shape[-1]
+    for index in range(layers):
+        output = index == layers - 1
+        slope, error = log_slope(widths, movements[:, :, index].T)
+        expected = 0.0 if output else float(richness) - 0.5
+        moved = float(np.median(relative[:, index]))
+        within = abs(slope - expected) <= max(TOLERANCE, 2 * error)
+        passed = bool(within and error <= LARGEST_ERROR and moved >= LEAST_MOVEMENT)
+        part = "output" if output else "first" if index == 0 else "hidden"
+        quantity = "output" if output else "movement"
+        lines.append(
+            Line(quantity, index + 1, slope, error, expected, float(predicted[part]), moved, passed)
+        )
+    return tuple(lines)
+
+

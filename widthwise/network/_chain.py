@@ -1,0 +1,198 @@
+"""The chain z_l = f_l(z_{l-1}): a network as segments of stacked stages, visited in order or at once.
+
+A segment is `depth` identical stages whose arrays carry a leading axis of depth. Only this module knows whether
+it is visited in order (`sweep`, a `lax.scan`: compile time does not grow with depth) or at once (`each`, a
+`vmap`: one batched product for all layers). States are tuples, one entry a segment, of pytrees whose leaves are
+(depth, batch, ...). Hidden states leave out the readout.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._errors import InputError
+from ._stage import AbstractStage, State
+
+States = tuple[State, ...]
+
+
+class Segment(eqx.Module):
+    """A run of identical stages stacked along depth.
+
+    **Arguments:** `stages`: one stage whose arrays carry a leading axis of depth; `depth`: its length;
+    `precision`: the parameterization's factor on γ_l for these layers, relative to the base.
+    """
+
+    stages: AbstractStage
+    depth: int = eqx.field(static=True)
+    precision: float = eqx.field(static=True, default=1.0)
+
+
+class Network(eqx.Module):
+    """A chain of segments, from the input layer to the readout.
+
+    **Arguments:** `segments`: the first and the last hold one stage each; `in_size`, `out_size`.
+
+    **Raises:** `InputError` where the chain has no readout, or its ends hold more than one stage.
+    """
+
+    segments: tuple[Segment, ...]
+    in_size: int = eqx.field(static=True)
+    out_size: int = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        depths = [segment.depth for segment in self.segments]
+        if len(depths) < 2 or depths[0] != 1 or depths[-1] != 1:
+            raise InputError(
+                f"a network has an input stage and a readout, each a segment of depth 1; got depths {depths}"
+            )
+
+    @property
+    def depth(self) -> int:
+        """L, the number of weight layers."""
+        return sum(segment.depth for segment in self.segments)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether every stage is affine."""
+        return all(segment.stages.is_linear for segment in self.segments)
+
+    def __call__(self, x: Float[Array, "batch in"]) -> Float[Array, "batch out"]:
+        """The prediction f of the forward pass."""
+        return forward(self, x)[-1][0]
+
+
+def sweep(
+    step: Callable[..., tuple[Any, Any]], carry: Any, segment: Segment, *rows: Any, reverse: bool = False
+) -> tuple[Any, Any]:
+    """Visit a segment's stages in order.
+
+    **Arguments:** `step(carry, stage, *row) -> (carry, out)`; `carry`; `segment`; `rows`: pytrees with a
+    leading axis of depth; `reverse`: from the last stage to the first.
+
+    **Returns:** the last carry and the outs, stacked along depth.
+    """
+    arrays, static = eqx.partition(segment.stages, eqx.is_array)
+
+    def visit(carry: Any, row: Any) -> tuple[Any, Any]:
+        return step(carry, eqx.combine(row[0], static), *row[1:])
+
+    if segment.depth == 1:
+        # A loop of one turn costs a loop's copies; the ends of every chain are such segments.
+        carry, out = visit(carry, jax.tree.map(lambda leaf: leaf[0], (arrays, *rows)))
+        return carry, jax.tree.map(lambda leaf: leaf[None], out)
+    return jax.lax.scan(visit, carry, (arrays, *rows), reverse=reverse)
+
+
+def each(fn: Callable[..., Any], segment: Segment, *rows: Any) -> Any:
+    """Visit a segment's stages at once: `fn(stage, *row)` for every depth; no layer waits for another."""
+    arrays, static = eqx.partition(segment.stages, eqx.is_array)
+
+    def visit(arrays: Any, *row: Any) -> Any:
+        return fn(eqx.combine(arrays, static), *row)
+
+    if segment.depth == 1:
+        out = visit(*jax.tree.map(lambda leaf: leaf[0], (arrays, *rows)))
+        return jax.tree.map(lambda leaf: leaf[None], out)
+    return jax.vmap(visit)(arrays, *rows)
+
+
+def head(network: Network, x: State) -> State:
+    """f_1(x), which no relaxation moves as long as the input is clamped: computed once."""
+    return sweep(lambda z, stage: (stage(z), None), x, network.segments[0])[0]
+
+
+def forward(network: Network, x: State) -> States:
+    """All layers' states of the forward pass, in order.
+
+        z_l = f_l(z_{l-1}),   z_0 = x
+    """
+    states = []
+    for segment in network.segments:
+        x, out = sweep(lambda z, stage: (stage(z),) * 2, x, segment)
+        states.append(out)
+    return tuple(states)
+
+
+def perturbed(network: Network, first: State, errors: States) -> tuple[States, Array]:
+    """The hidden states and the prediction when every hidden layer is displaced by its error.
+
+        h_l = f_l(h_{l-1}) + e_l,   f = f_L(h_{L-1})
+
+    **Arguments:** `first`: f_1(x), from `head`; `errors`: e_l of the hidden layers.
+    """
+    z = jax.tree.map(lambda f, e: f + e[0], first, errors[0])
+    states = [jax.tree.map(lambda leaf: leaf[None], z)]
+
+    def step(z: State, stage: AbstractStage, error: State) -> tuple[State, State]:
+        z = jax.tree.map(jnp.add, stage(z), error)
+        return z, z
+
+    for segment, error in zip(network.segments[1:-1], errors[1:], strict=True):
+        z, out = sweep(step, z, segment, error)
+        states.append(out)
+    return tuple(states), sweep(lambda z, stage: (stage(z), None), z, network.segments[-1])[0]
+
+
+def above(hidden: States) -> States:
+    """What each segment above the first sees: the hidden states shifted by one layer.
+
+    **Arguments:** `hidden`: the states of all layers but the readout.
+
+    **Returns:** one entry for each segment after the first, the readout's last.
+    """
+    seen = []
+    below = hidden[0]
+    for state in hidden[1:]:
+        last = jax.tree.map(lambda leaf: leaf[-1:], below)
+        seen.append(jax.tree.map(lambda low, own: jnp.concatenate([low, own[:-1]]), last, state))
+        below = state
+    return (*seen, jax.tree.map(lambda leaf: leaf[-1:], below))
+
+
+def inputs(x: State, hidden: States) -> States:
+    """What each layer sees: the network's input, then the hidden states shifted by one layer."""
+    return (jax.tree.map(lambda leaf: leaf[None], x), *above(hidden))
+
+
+def pull(stage: AbstractStage, x: State, cotangent: State) -> State:
+    """J_l^T c: a cotangent of one stage's output, pulled to its input."""
+    return jax.vjp(stage, x)[1](cotangent)[0]
+
+
+def pullback(network: Network, hidden: States, cotangent: Array) -> States:
+    """A cotangent of the prediction, pulled to every hidden layer's state, in reverse order.
+
+        r_{L-1} = J_L^T c,   r_{l-1} = J_l^T r_l
+
+    **Arguments:** `hidden`: the states at which the Jacobians are taken; `cotangent`: (batch, out).
+    """
+    seen = above(hidden)
+    carry = sweep(lambda c, stage, x: (pull(stage, x, c), None), cotangent, network.segments[-1], seen[-1])[0]
+    pulled = []
+
+    def step(c: State, stage: AbstractStage, x: State) -> tuple[State, State]:
+        return pull(stage, x, c), c
+
+    for segment, x in zip(network.segments[-2:0:-1], seen[-2::-1], strict=True):
+        carry, out = sweep(step, carry, segment, x, reverse=True)
+        pulled.append(out)
+    pulled.append(jax.tree.map(lambda leaf: leaf[None], carry))
+    return tuple(reversed(pulled))
+
+
+def square_norm(states: States, weights: tuple[Any, ...] | None = None) -> Float[Array, " batch"]:
+    """Per example: the sum over layers and units of w_l |z_l|².
+
+    **Arguments:** `states`; `weights`: one a segment, scalars or (batch,) (default 1).
+    """
+    weights = (1.0,) * len(states) if weights is None else weights
+    return sum(
+        weight * jnp.sum(leaf * leaf, axis=(0, *range(2, leaf.ndim)))
+        for weight, state in zip(weights, states, strict=True)
+        for leaf in jax.tree.leaves(state)
+    )

@@ -1,0 +1,52 @@
+"""Stages: one layer of the chain z_l = f_l(z_{l-1}), with its activation and, where it has one, its skip."""
+
+import abc
+
+import equinox as eqx
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from ._layer import Linear, activation
+
+State = PyTree[Array]
+
+
+class AbstractStage(eqx.Module):
+    """One layer f_l of the chain, on batches.
+
+    A stage maps the state of the layer below, a pytree of arrays with a leading batch axis, to its own. Inside
+    a segment its arrays carry a leading axis of depth; `network/_chain.py` alone takes it away.
+    """
+
+    @property
+    @abc.abstractmethod
+    def is_linear(self) -> bool:
+        """Whether f_l is affine in its input, so that the equilibrium has a closed form."""
+
+    @abc.abstractmethod
+    def __call__(self, x: State, *, key: PRNGKeyArray | None = None, train: bool = True) -> State:
+        """The layer's prediction f_l(x)."""
+
+
+class Dense(AbstractStage):
+    """An affine map between two activations, and a skip around all of it where `residual`.
+
+        f(x) = after(a W before(x) + b)  (+ x)
+
+    **Arguments:** `linear`; `before`, `after`: names of activations (pre-activation states use `before`,
+    post-activation states `after`, the other is `"linear"`); `residual`.
+    """
+
+    linear: Linear
+    before: str = eqx.field(static=True, default="linear")
+    after: str = eqx.field(static=True, default="linear")
+    residual: bool = eqx.field(static=True, default=False)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether both activations are the identity."""
+        return self.before == self.after == "linear"
+
+    def __call__(self, x: State, *, key: PRNGKeyArray | None = None, train: bool = True) -> State:
+        """f(x) on a batch; deterministic, so `key` and `train` change nothing."""
+        out = activation(self.after)(self.linear(activation(self.before)(x)))
+        return out + x if self.residual else out

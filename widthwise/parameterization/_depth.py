@@ -1,0 +1,65 @@
+"""Depth-muP, which predictive coding calls muPC: unit Gaussians, and powers of depth in the branches.
+
+    h_1 = W_1 x / sqrt(D),   h_l = h_{l-1} + W_l φ(h_{l-1}) / sqrt(N L),   f = W_L φ(h_{L-1}) / N
+
+with L the number of weight layers, residual blocks h_{l-1} + (…) for l = 2 … L − 1, and 1/sqrt(N) where a
+hidden layer has no skip. The multipliers are absolute, as in the papers; rates are relative to the base:
+
+|             | multiplier   | rate, SGD  | rate, Adam    | epsilon         |
+|-------------|--------------|------------|---------------|-----------------|
+| input       | D^-1/2       | N κ        | 1             | N^-1 / κ        |
+| hidden      | N^-1/2       | N κ        | N^-1/2        | N^-3/2 / κ      |
+| branch      | (N L)^-1/2   | N κ        | (N L)^-1/2    | N^-3/2 L^-1/2/κ |
+| output      | N^-1         | N κ        | 1             | N^-1 / κ        |
+| hidden bias | 1            | N κ        | 1             | N^-1 / κ        |
+| branch bias | L^-1/2       | N κ        | L^-1/2        | N^-1 L^-1/2 / κ |
+| output bias | 1            | κ          | 1             | 1 / κ           |
+
+κ = (N / L)^-k undoes the growth of predictive coding's gradients at γ_L = γ' (N/N_0)^-γ̄ (L/L_0)^γ̄.
+Sources: arXiv 2505.13124 (forward), theory in docs/theory.md (role-wise Adam rates, precision).
+"""
+
+from fractions import Fraction
+
+from ._power import ONE, Power, width_power
+from ._richness import FAN_IN, HALF
+from ._role import Role
+from ._scaling import Scaling, growth
+
+# A power of depth that is absolute: relative to the base, times the same power of the base.
+DEPTH = Power(depth=-HALF, base_depth=-HALF)
+
+
+def depth_rows(
+    *, optimizer: str, k: Fraction, k_output: Fraction, gamma_bar: Fraction
+) -> dict[Role, Scaling]:
+    """The rows of Depth-muP (muPC) in its own gauge, unit Gaussians.
+
+    **Arguments:** as in `richness_rows`, of which this is r = 1/2 with powers of depth in the branches.
+    """
+    multipliers = {
+        Role.INPUT: FAN_IN,
+        Role.HIDDEN: FAN_IN,
+        Role.BRANCH: FAN_IN * DEPTH,
+        Role.OUTPUT: FAN_IN**2,
+        Role.BRANCH_BIAS: DEPTH,
+    }
+    rows = {}
+    for role in Role:
+        multiplier = multipliers.get(role, ONE)
+        shrink = growth(multiplier, role)
+        k_role = k_output if role.is_output else k
+        kappa = width_power(-k_role, k_role)
+        sgd = kappa if role is Role.OUTPUT_BIAS else width_power(1) * kappa
+        # Under Adam every coherent sum over a fan-in of N, and over L branches, must add up to order one;
+        # the readout's 1/N already makes its sum so.
+        adam = ONE if role is Role.OUTPUT else shrink
+        # Gradient entries: those of dL/dh, N^-1 below the readout, times how the multiplier shrinks them.
+        entries = ONE if role.is_output else width_power(-1)
+        rows[role] = Scaling(
+            multiplier=multiplier,
+            rate=sgd if optimizer == "sgd" else adam,
+            precision=width_power(-gamma_bar, gamma_bar) if role is Role.OUTPUT else ONE,
+            epsilon=entries * shrink / kappa,
+        )
+    return rows

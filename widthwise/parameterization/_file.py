@@ -1,0 +1,196 @@
+"""Tables as JSON: saved, edited by hand, loaded, and accepted wherever a name is."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from .._errors import InputError, unknown
+from ._power import ONE, Power, fraction, width_power
+from ._role import Role
+from ._scaling import Scaling, growth
+from ._table import ALGORITHMS, OPTIMIZERS, OUTPUT_LOSSES, WEIGHT_DECAY_KINDS, Parameterization
+
+SCHEMA_VERSION = 1
+LETTERS = ("a", "b", "c", "g", "d")
+_LETTER_NAMES = tuple(letter + suffix for letter in LETTERS for suffix in ("", "_depth"))
+
+
+def to_json(table: Parameterization) -> dict[str, Any]:
+    """A table as a JSON object.
+
+    **Returns:** `roles`, each with a, b, c, g, d (W = M^-a w, std M^-b, rate M^-c, epsilon M^-g, decay
+    M^-d), the same with suffix `_depth`, and `powers`, each exact power split into its parts; beside it what
+    the table was made for. Fractions are strings.
+    """
+    roles = {}
+    for role, scaling in table.rows:
+        letters = {name: str(value) for name, value in scaling.letters(role).items()}
+        powers = {field.name: _split(getattr(scaling, field.name)) for field in dataclasses.fields(Scaling)}
+        roles[str(role)] = letters | {"powers": powers}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": table.name,
+        "algorithm": table.algorithm,
+        "optimizer": table.optimizer,
+        "richness": None if table.richness is None else str(table.richness),
+        "gamma_bar": str(table.gamma_bar),
+        "base": {"width": table.base_width, "depth": table.base_depth},
+        "gauge": table.gauge,
+        "output_loss": table.output_loss,
+        "weight_decay_kind": table.weight_decay_kind,
+        "precision": {str(role): _split(scaling.precision) for role, scaling in table.rows},
+        "roles": roles,
+    }
+
+
+def from_json(payload: Mapping[str, Any], source: str = "the table") -> Parameterization:
+    """A table from its JSON object; `powers` may be left out, and then follow from a, b, c, g, d.
+
+    **Arguments:** `payload`: as `to_json` returns it; `source`: a name for error messages.
+
+    **Raises:** `InputError` where something is missing, is no fraction, or where letters and powers
+    contradict each other.
+    """
+    try:
+        if payload["schema_version"] != SCHEMA_VERSION:
+            raise InputError(
+                f"{source} has schema version {payload['schema_version']!r}; this program reads {SCHEMA_VERSION}"
+            )
+        richness = payload.get("richness")
+        for kind, names in (
+            ("role", payload["roles"]),
+            ("role of a precision", payload.get("precision", {})),
+        ):
+            _all_known(kind, names, list(Role), source)
+        rows = tuple((role, _row(role, payload, source)) for role in Role)
+        table = Parameterization(
+            name=str(payload["name"]),
+            algorithm=_one_of("algorithm", payload["algorithm"], ALGORITHMS, source),
+            optimizer=_one_of("optimizer", payload["optimizer"], OPTIMIZERS, source),
+            richness=None if richness is None else fraction(richness),
+            gamma_bar=fraction(payload.get("gamma_bar", 0)),
+            gauge=payload.get("gauge"),
+            output_loss=_one_of("output_loss", payload.get("output_loss", "weighted"), OUTPUT_LOSSES, source),
+            weight_decay_kind=_one_of(
+                "weight_decay_kind", payload.get("weight_decay_kind", "lr"), WEIGHT_DECAY_KINDS, source
+            ),
+            base_width=_size(payload["base"]["width"], source),
+            base_depth=_size(payload["base"]["depth"], source),
+            rows=rows,
+        )
+    except KeyError as error:
+        raise InputError(
+            f"{source} lacks {error}: a table as `widthwise table --json` writes it has it"
+        ) from None
+    except (TypeError, AttributeError):
+        raise InputError(f"{source} is no table: write one with `widthwise table --json FILE`") from None
+    return table
+
+
+def save(table: Parameterization, path: str | Path) -> None:
+    """Write a table to a JSON file."""
+    Path(path).write_text(json.dumps(to_json(table), indent=1) + "\n", encoding="utf-8")
+
+
+def load(path: str | Path) -> Parameterization:
+    """Read a table from a JSON file.
+
+    **Raises:** `InputError` where the file is missing, is no JSON or no table.
+    """
+    try:
+        payload = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"table file {path}: {error.strerror}; write one with `widthwise table --json`"
+        ) from None
+    except ValueError as error:
+        raise InputError(f"table file {path} is not JSON: {error}") from None
+    if not isinstance(payload, dict):
+        raise InputError(f"table file {path} is no table: write one with `widthwise table --json FILE`")
+    return from_json(payload, f"table file {path}")
+
+
+def _split(power: Power) -> dict[str, str]:
+    return {field.name: str(getattr(power, field.name)) for field in dataclasses.fields(Power)}
+
+
+def _row(role: Role, payload: Mapping[str, Any], source: str) -> Scaling:
+    """One role's scaling, from its powers where they are given, else from its letters."""
+    row = payload["roles"].get(str(role))
+    if row is None:
+        if role in (Role.INPUT, Role.HIDDEN, Role.OUTPUT):
+            raise InputError(f"{source} lacks the role {str(role)!r}")
+        # A table of weights alone: branches are hidden layers, biases scale like the role they sit beside.
+        like = {Role.BRANCH: Role.HIDDEN, Role.BRANCH_BIAS: Role.INPUT, Role.HIDDEN_BIAS: Role.INPUT}.get(
+            role
+        )
+        if like is None:
+            return Scaling()
+        row = _row(like, payload, source)
+        if not role.is_bias:
+            return row
+        # A bias has no fan-in, and sits outside the multiplier of its layer: only the growth carries over.
+        return dataclasses.replace(row, multiplier=growth(row.multiplier, like), init=growth(row.init, like))
+    _all_known(f"entry of role {str(role)!r}", row, [*_LETTER_NAMES, "powers"], source)
+    precision = _power(payload.get("precision", {}).get(str(role), {}), source)
+    letters = {name: fraction(row.get(name, 0)) for name in _LETTER_NAMES}
+    if "powers" not in row:
+        return dataclasses.replace(_from_letters(role, letters), precision=precision)
+    scaling = Scaling(**{name: _power(parts, source) for name, parts in row["powers"].items()})
+    if role.value in payload.get("precision", {}) and precision != scaling.precision:
+        raise InputError(
+            f"{source}: 'precision' of role {str(role)!r} and its powers differ; edit both, or delete 'powers'"
+        )
+    for name, value in scaling.letters(role).items():
+        if letters[name] != value:
+            raise InputError(
+                f"{source}: role {str(role)!r} says {name} = {letters[name]} but its powers give {value}; "
+                f"edit both, or delete 'powers'"
+            )
+    return scaling
+
+
+def _from_letters(role: Role, letters: Mapping[str, Fraction]) -> Scaling:
+    """The scaling with given exponents whose std is 1/sqrt(fan_in) at the base, as all names have it."""
+
+    def power(letter: str) -> Power:
+        return width_power(-letters[letter], -letters[f"{letter}_depth"])
+
+    init = power("b")
+    if not role.is_bias:
+        half = Fraction(1, 2)
+        init = init * Power(fan_in=-half, width=half if role.grows_with_fan_in else Fraction(0))
+    return Scaling(
+        multiplier=power("a"), init=init, rate=power("c"), epsilon=power("g"), decay=power("d"), precision=ONE
+    )
+
+
+def _power(parts: Mapping[str, Any], source: str) -> Power:
+    names = [field.name for field in dataclasses.fields(Power)]
+    for name in parts:
+        if name not in names:
+            raise InputError(f"{source}: {name!r} is no part of a power; expected {', '.join(names)}")
+    return Power(**{name: fraction(value) for name, value in parts.items()})
+
+
+def _all_known(kind: str, names: Iterable[Any], options: Iterable[str], source: str) -> None:
+    """Refuse a misspelt name, which would otherwise be left out in silence."""
+    options = [str(option) for option in options]
+    for name in names:
+        if name not in options:
+            raise InputError(f"{source}: {unknown(kind, name, options)}")
+
+
+def _one_of(kind: str, value: Any, options: tuple[str, ...], source: str) -> str:
+    if value not in options:
+        raise InputError(f"{source}: {kind} is {value!r}; expected one of {', '.join(options)}")
+    return str(value)
+
+
+def _size(value: Any, source: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"{source}: base size is {value!r}; expected a whole number of at least 1")
+    return value

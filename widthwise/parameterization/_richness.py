@@ -1,0 +1,87 @@
+"""The richness scale: one degree of freedom r between lazy (NTP, r = 0) and rich (muP, r = 1/2).
+
+In the gauge without multipliers (STP), W = M^-a w, std M^-b, rate M^-c, epsilon M^-g:
+
+|             | b       | c, SGD      | c, Adam | g           |
+|-------------|---------|-------------|---------|-------------|
+| input       | 0       | −2r + k     | 1/2 − r | 1/2 + r − k |
+| hidden      | 1/2     | 1 − 2r + k  | 3/2 − r | 1/2 + r − k |
+| output      | 1/2 + r | 1 + k       | 1       | −k          |
+| hidden bias | 0       | −2r + k     | 1/2 − r | 1/2 + r − k |
+| output bias | 0       | k           | 0       | −k          |
+
+k is the exponent by which predictive coding's energy gradients exceed backprop's (`gradient_growth`).
+Movement of the representations is M^(r − 1/2), of the output M^0. Sources: arXiv 2404.19719 (the scale),
+arXiv 2411.02001, Theorem 4.2 (k).
+"""
+
+from fractions import Fraction
+
+from ._power import ONE, Power, width_power
+from ._role import Role
+from ._scaling import Scaling
+
+HALF = Fraction(1, 2)
+FAN_IN = Power(fan_in=-HALF)
+
+
+def gradient_growth(algorithm: str, gamma_bar: Fraction, r: Fraction) -> Fraction:
+    """The exponent k of the energy gradient relative to backprop's.
+
+        λ = γ_L (I + C)^-1 (y − f) ~ M^k,   k = min(−γ̄, 2r) for PC,   k = 0 for BP
+
+    C ~ M^(−γ̄ − 2r) saturates the growth where the Gauss-Newton end is passed. Source: arXiv 2411.02001,
+    Theorem 4.2.
+    """
+    return min(-gamma_bar, 2 * r) if algorithm == "pc" else Fraction(0)
+
+
+def output_growth(k: Fraction, gamma_bar: Fraction, output_loss: str) -> Fraction:
+    """The exponent of the output layer's own gradient: k, or k + γ̄ where its loss is not weighted by γ_L."""
+    return k if output_loss == "weighted" else k + gamma_bar
+
+
+def richness_rows(
+    r: Fraction, *, optimizer: str, k: Fraction, k_output: Fraction, gamma_bar: Fraction
+) -> dict[Role, Scaling]:
+    """The rows of a richness r, in the gauge without multipliers.
+
+    **Arguments:** `r` in [0, 1/2]; `optimizer`: `"sgd"` or `"adam"`; `k`, `k_output`: growth of the
+    hidden and the output layers' gradients; `gamma_bar`: exponent of the output precision.
+
+    **Returns:** a Scaling for every role. Branches have no powers of depth here: a parameterization of
+    width alone.
+    """
+    if optimizer == "sgd":
+        c_input, c_hidden, c_output, c_output_bias = -2 * r + k, 1 - 2 * r + k, 1 + k_output, k_output
+    else:
+        c_input, c_hidden, c_output, c_output_bias = HALF - r, 3 * HALF - r, Fraction(1), Fraction(0)
+    g, g_output = HALF + r - k, -k_output
+    hidden = Scaling(init=FAN_IN, rate=width_power(-c_hidden), epsilon=width_power(-g))
+    bias = Scaling(rate=width_power(-c_input), epsilon=width_power(-g))
+    return {
+        Role.INPUT: Scaling(init=FAN_IN, rate=width_power(-c_input), epsilon=width_power(-g)),
+        Role.HIDDEN: hidden,
+        Role.BRANCH: hidden,
+        Role.OUTPUT: Scaling(
+            init=FAN_IN * width_power(-r),
+            rate=width_power(-c_output),
+            precision=width_power(-gamma_bar),
+            epsilon=width_power(-g_output),
+        ),
+        Role.HIDDEN_BIAS: bias,
+        Role.BRANCH_BIAS: bias,
+        Role.OUTPUT_BIAS: Scaling(rate=width_power(-c_output_bias), epsilon=width_power(-g_output)),
+    }
+
+
+def standard_rows(gamma_bar: Fraction) -> dict[Role, Scaling]:
+    """Standard parameterization (SP): std 1/sqrt(fan_in), one rate for all; unstable, for contrast.
+
+    a = 0, b = (0, 1/2, 1/2), c = 0.
+    """
+    weight = Scaling(init=FAN_IN)
+    weights = {Role.INPUT: weight, Role.HIDDEN: weight, Role.BRANCH: weight}
+    biases = {role: Scaling() for role in Role if role.is_bias}
+    readout = Scaling(init=FAN_IN, precision=width_power(-gamma_bar) if gamma_bar else ONE)
+    return weights | biases | {Role.OUTPUT: readout}

@@ -1,0 +1,212 @@
+"""A parameterization: one row of exponents for every role, and the size at which all of them coincide."""
+
+import dataclasses
+from collections.abc import Mapping
+from fractions import Fraction
+from types import MappingProxyType
+
+from .._errors import InputError, unknown
+from ._depth import depth_rows
+from ._gauge import GAUGES, Move, moved, moves_to
+from ._power import Power, Rational, Size, fraction
+from ._richness import HALF, gradient_growth, output_growth, richness_rows, standard_rows
+from ._role import Role
+from ._scaling import Scaling, growth
+
+NAMES = ("sp", "ntp", "mup", "richness", "depth_mup", "mupc")
+ALGORITHMS = ("bp", "pc")
+OPTIMIZERS = ("sgd", "adam")
+OUTPUT_LOSSES = ("weighted", "unweighted")
+WEIGHT_DECAY_KINDS = ("coupled", "lr", "independent")
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameterization:
+    """How every tensor of a network scales: a table of exact powers, role by role.
+
+    Made by `parameterization`, by a gauge move or from a file. Equal tables are equal objects.
+
+    **Arguments:** `name`, `algorithm`, `optimizer`, `richness`, `gamma_bar`, `gauge`, `output_loss`,
+    `weight_decay_kind`: what the table was made for; `base_width`, `base_depth`: the size at which all
+    parameterizations coincide; `rows`: the scalings, in the order of `Role`.
+    """
+
+    name: str
+    algorithm: str
+    optimizer: str
+    richness: Fraction | None
+    gamma_bar: Fraction
+    gauge: str | None
+    output_loss: str
+    weight_decay_kind: str
+    base_width: int
+    base_depth: int
+    rows: tuple[tuple[Role, Scaling], ...]
+
+    @property
+    def scalings(self) -> Mapping[Role, Scaling]:
+        """The scaling of each role."""
+        return MappingProxyType(dict(self.rows))
+
+    def size(self, *, fan_in: int, fan_out: int, width: int, depth: int) -> Size:
+        """A layer's size beside this table's base."""
+        return Size(fan_in, fan_out, width, depth, self.base_width, self.base_depth)
+
+    def gauged(
+        self, moves: Mapping[Role | str, Move | Rational | tuple[Rational, Rational]]
+    ) -> "Parameterization":
+        """The same training in another gauge: each named role moves by M^-t from its weights to its multiplier.
+
+            W = M^-a w:   (a, b, c) -> (a + t, b − t, c − 2t) for SGD,   c − t and ε M^-t for Adam
+
+        **Arguments:** `moves`: role -> t, or (t of width, t of depth); roles left out do not move.
+
+        **Raises:** `InputError` for a role that does not exist.
+
+        >>> table = parameterization("mup").gauged({"hidden": "1/2"})
+        >>> table.scalings["hidden"].letters(Role.HIDDEN)["c"]
+        Fraction(-1, 1)
+
+        Source: arXiv 2404.19719; docs/theory.md A3.
+        """
+        steps = {_role(role): Move.of(move) for role, move in moves.items()}
+        rows = tuple(
+            (
+                role,
+                moved(
+                    scaling,
+                    steps.get(role, Move()),
+                    optimizer=self.optimizer,
+                    weight_decay_kind=self.weight_decay_kind,
+                ),
+            )
+            for role, scaling in self.rows
+        )
+        return dataclasses.replace(self, rows=rows, gauge="moved")
+
+    def in_gauge(self, gauge: str) -> "Parameterization":
+        """The same training in a named gauge: `"stp"`, `"mup"` or `"rescaling"` (see `_gauge.moves_to`)."""
+        if gauge not in GAUGES:
+            raise unknown("gauge", gauge, GAUGES)
+        r = Fraction(0) if self.richness is None else self.richness
+        return dataclasses.replace(self.gauged(moves_to(gauge, self.scalings, r)), gauge=gauge)
+
+
+def parameterization(
+    name: str,
+    *,
+    algorithm: str = "bp",
+    optimizer: str = "sgd",
+    richness: Rational | None = None,
+    gauge: str | None = None,
+    gamma_bar: Rational = 0,
+    output_loss: str = "weighted",
+    weight_decay_kind: str = "lr",
+    base_width: int = 64,
+    base_depth: int = 8,
+) -> Parameterization:
+    """The table of a named parameterization.
+
+    **Arguments:**
+
+    - `name`: `"sp"`, `"ntp"` (r = 0), `"mup"` (r = 1/2), `"richness"` (any r), `"depth_mup"` or, the
+      same table under its other name, `"mupc"`.
+    - `algorithm`: `"bp"` or `"pc"`; `optimizer`: `"sgd"` (any momentum) or `"adam"`.
+    - `richness`: r in [0, 1/2], with the name `"richness"`.
+    - `gauge`: `"stp"`, `"mup"`, `"rescaling"`, or None for the name's own (no multipliers; unit Gaussians
+      for `"mupc"`).
+    - `gamma_bar`: exponent of the output precision γ_L = γ' (N/N_0)^-γ̄ (times (L/L_0)^γ̄ in `"mupc"`):
+      0 is the gradient-descent end, −1 the Gauss-Newton end.
+    - `output_loss`: `"weighted"` by γ_L in the output layer's own update, or `"unweighted"`.
+    - `weight_decay_kind`: `"coupled"` (in the gradient), `"lr"` (times the rate) or `"independent"`.
+    - `base_width`, `base_depth`: N_0 and L_0.
+
+    **Returns:** a `Parameterization`.
+
+    **Raises:** `InputError` for unknown names and values out of range.
+
+    >>> table = parameterization("mup", algorithm="pc", gamma_bar=-1)
+    >>> [str(table.scalings[role].letters(role)["c"]) for role in (Role.INPUT, Role.HIDDEN, Role.OUTPUT)]
+    ['0', '1', '2']
+
+    Source: docs/theory.md, exponent table; arXiv 2411.02001 Theorem 4.2, 2404.19719, 2505.13124.
+    """
+    for kind, value, options in (
+        ("parameterization", name, NAMES),
+        ("algorithm", algorithm, ALGORITHMS),
+        ("optimizer", optimizer, OPTIMIZERS),
+        ("output loss", output_loss, OUTPUT_LOSSES),
+        ("kind of weight decay", weight_decay_kind, WEIGHT_DECAY_KINDS),
+    ):
+        if value not in options:
+            raise unknown(kind, value, options)
+    gamma_bar = fraction(gamma_bar)
+    if algorithm == "bp" and gamma_bar != 0:
+        raise InputError(
+            f"gamma_bar {gamma_bar} has no meaning for backprop: use algorithm 'pc' or gamma_bar 0"
+        )
+    r = _richness(name, richness)
+    k = gradient_growth(algorithm, gamma_bar, Fraction(0) if r is None else r)
+    k_output = output_growth(k, gamma_bar, output_loss)
+    if name == "sp":
+        rows = standard_rows(gamma_bar)
+    elif name in ("depth_mup", "mupc"):
+        rows = depth_rows(optimizer=optimizer, k=k, k_output=k_output, gamma_bar=gamma_bar)
+    else:
+        assert r is not None
+        rows = richness_rows(r, optimizer=optimizer, k=k, k_output=k_output, gamma_bar=gamma_bar)
+    table = Parameterization(
+        name=name,
+        algorithm=algorithm,
+        optimizer=optimizer,
+        richness=r,
+        gamma_bar=gamma_bar,
+        gauge=None,
+        output_loss=output_loss,
+        weight_decay_kind=weight_decay_kind,
+        base_width=_at_least_one("base_width", base_width),
+        base_depth=_at_least_one("base_depth", base_depth),
+        rows=tuple((role, _with_decay(role, rows[role], optimizer, weight_decay_kind)) for role in Role),
+    )
+    return table if gauge is None else table.in_gauge(gauge)
+
+
+def _richness(name: str, richness: Rational | None) -> Fraction | None:
+    """The richness r that a name stands for; None for SP, which lies off the scale."""
+    if name != "richness":
+        if richness is not None:
+            raise InputError(f"richness {richness} goes with the name 'richness', not with {name!r}")
+        return None if name == "sp" else Fraction(0) if name == "ntp" else HALF
+    if richness is None:
+        raise InputError("the name 'richness' needs richness: r between 0 (lazy) and 1/2 (rich)")
+    r = fraction(richness)
+    if not 0 <= r <= HALF:
+        raise InputError(f"richness {r} is outside [0, 1/2]: training would vanish or blow up with width")
+    return r
+
+
+def _with_decay(role: Role, scaling: Scaling, optimizer: str, kind: str) -> Scaling:
+    """A row with the decay that keeps its effect the same at every size.
+
+    λ η rate constant where the decay is multiplied by the rate; λ constant where it is not; and where
+    Adam normalizes the sum of gradient and λ w, λ std as the gradient's entries.
+    """
+    decay = Power()
+    if kind == "coupled" and optimizer == "adam":
+        decay = growth(scaling.epsilon, role) / growth(scaling.init, role)
+    elif kind != "independent":
+        decay = growth(scaling.rate, role) ** -1
+    return dataclasses.replace(scaling, decay=decay)
+
+
+def _role(name: Role | str) -> Role:
+    try:
+        return Role(name)
+    except ValueError:
+        raise unknown("role", name, list(Role)) from None
+
+
+def _at_least_one(name: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"{name} is {value!r}: it must be a whole number of at least 1")
+    return value

@@ -1,0 +1,17 @@
+"""The report of a transfer sweep: figures, tables and one self-contained HTML page from `transfer.json`."""
+
+from ._drift import drift_figure as drift_figure
+from ._figures import transfer_figure as transfer_figure
+from ._html import render as render
+from ._html import write as write
+from ._save import save as save
+from ._save import svg as svg
+from ._tables import Table as Table
+from ._tables import failures_table as failures_table
+from ._tables import optima_table as optima_table
+from ._tables import scaling_table as scaling_table
+from ._tables import settings_table as settings_table
+from ._tables import settled_table as settled_table
+from ._tables import summary_table as summary_table
+from ._verdict import Verdict as Verdict
+from ._verdict import verdicts as verdicts

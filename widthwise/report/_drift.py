@@ -1,0 +1,82 @@
+"""Best and largest stable rate against size: what the sizes do to the rate."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ._groups import AXES, Group, Payload, groups
+from ._style import COLORS, RATE, Look, key, leftmost, legend, panels, rate_ticks, size_ticks, styled
+from ._verdict import headline
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DASHES = ("-", "--", "-.", ":")
+MARKERS = "os^Dv<>p"
+HOLLOW: Look = {"linestyle": "none", "markerfacecolor": "white", "markeredgewidth": 1.3, "zorder": 4}
+
+
+def drift_figure(payload: Payload) -> "Figure":
+    """Best rate and largest stable rate against size, a row per axis, a colour per parameterization.
+
+    A rule that transfers is flat; bars are standard errors, hollow points only bound the best rate.
+    """
+    found = groups(payload)
+    by_axis = {axis: members for axis in AXES if (members := [g for g in found if g.axis == axis])}
+    looks = _looks(found)
+    with styled():
+        figure, grid = panels(2 * len(by_axis), 2, height=2.7)
+        for row, members in enumerate(by_axis.values()):
+            _draw_best(grid[2 * row], members, looks)
+            _draw_stable(grid[2 * row + 1], members, looks)
+        legend(figure, [key(rule, **look) for rule, look in looks.items()], "outside upper left", 4)
+        words = [f"{group.label}, {group.axis}: {headline(group)}." for group in found]
+        figure.set_label(" ".join(["Best and largest stable base learning rate against size.", *words]))
+    return figure
+
+
+def _looks(found: Sequence[Group]) -> dict[str, Look]:
+    """The look of each rule: its parameterization's colour, its algorithm's dashes and marker."""
+    names = list(dict.fromkeys(group.parameterization for group in found))
+    algorithms = list(dict.fromkeys(group.algorithm for group in found))
+    others = list(dict.fromkeys((group.algorithm, group.optimizer) for group in found))
+    return {
+        group.label: {
+            "color": COLORS[names.index(group.parameterization) % len(COLORS)],
+            "marker": MARKERS[others.index((group.algorithm, group.optimizer)) % len(MARKERS)],
+            "linestyle": DASHES[algorithms.index(group.algorithm) % len(DASHES)],
+            "markersize": 5,
+            "linewidth": 1.5,
+        }
+        for group in found
+    }
+
+
+def _draw_best(axes: "Axes", members: Sequence[Group], looks: dict[str, Look]) -> None:
+    for group in members:
+        sizes, rates = _points(group, "optimum_log2")
+        errors = [group.value("optimum_se", size) or 0.0 for size in sizes]
+        axes.errorbar(sizes, rates, yerr=errors, capsize=2.5, **looks[group.label])
+        bounds = [(s, y) for s, y in zip(sizes, rates, strict=True) if group.bound(s)]
+        axes.plot([s for s, _ in bounds], [y for _, y in bounds], **looks[group.label] | HOLLOW)
+    _frame(axes, members, "best rate")
+
+
+def _draw_stable(axes: "Axes", members: Sequence[Group], looks: dict[str, Look]) -> None:
+    for group in members:
+        axes.plot(*_points(group, "largest_stable_log2"), **looks[group.label])
+    _frame(axes, members, "largest stable rate")
+
+
+def _points(group: Group, field: str) -> tuple[list[int], list[float]]:
+    values = {size: value for size in group.sizes if (value := group.value(field, size)) is not None}
+    return list(values), list(values.values())
+
+
+def _frame(axes: "Axes", members: Sequence[Group], title: str) -> None:
+    size_ticks(axes, sorted({size for group in members for size in group.sizes}))
+    rate_ticks(axes.yaxis)
+    axes.set_xlabel(members[0].axis)
+    axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
+    if leftmost(axes):
+        axes.set_ylabel(RATE)

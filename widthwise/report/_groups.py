@@ -1,0 +1,148 @@
+"""The runs and the summary of one rule along one axis: what one panel of a figure shows."""
+
+import dataclasses
+import itertools
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ._words import label
+
+AXES = ("width", "depth")
+Payload = dict[str, Any]
+Row = dict[str, Any]
+
+
+def finite(value: object) -> float | None:
+    """The value as a float where it is a finite number, else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def failed(run: Row) -> bool:
+    """Whether a run has no loss to show."""
+    return bool(run.get("diverged")) or finite(run.get("final_loss")) is None
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """Loss against rate at one size: mean, lowest and highest seed where every seed stayed finite."""
+
+    rates: Sequence[float] = ()
+    mean: Sequence[float] = ()
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+
+    @classmethod
+    def of(cls, runs: Iterable[Row]) -> "Line":
+        """The line of the runs of one size; a rate at which any seed diverged is left out."""
+        by_rate: dict[float, list[Row]] = defaultdict(list)
+        for run in runs:
+            if (rate := finite(run.get("log2_rate"))) is not None:
+                by_rate[rate].append(run)
+        stable = {
+            r: [x["final_loss"] for x in by_rate[r]]
+            for r in sorted(by_rate)
+            if not any(map(failed, by_rate[r]))
+        }
+        losses = list(stable.values())
+        return cls(list(stable), [*map(statistics.fmean, losses)], [*map(min, losses)], [*map(max, losses)])
+
+    def at(self, rate: float) -> float | None:
+        """The height of the drawn line at a rate: straight on a log scale, held constant beyond its ends."""
+        points = list(zip(self.rates, self.mean, strict=True))
+        if not points:
+            return None
+        for (x0, y0), (x1, y1) in itertools.pairwise(points):
+            if x0 <= rate <= x1:
+                t = (rate - x0) / (x1 - x0)
+                return y0 ** (1 - t) * y1**t if min(y0, y1) > 0 else y0 + t * (y1 - y0)
+        return points[0][1] if rate < points[0][0] else points[-1][1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """One algorithm, parameterization and optimizer along one axis."""
+
+    algorithm: str
+    parameterization: str
+    optimizer: str
+    axis: str
+    summary: Row
+    lines: dict[int, Line]
+
+    @property
+    def label(self) -> str:
+        """The rule in words, like `PC, muP, SGD`."""
+        return label(self.algorithm, self.parameterization, self.optimizer)
+
+    @property
+    def sizes(self) -> list[int]:
+        """All sizes, of the summary and of the runs."""
+        return sorted({*self.lines, *(self.summary.get("sizes") or [])})
+
+    def value(self, key: str, size: int) -> float | None:
+        """A number of the summary at one size, None where it is missing."""
+        return finite(self._entry(key, size))
+
+    def flag(self, key: str, size: int) -> bool:
+        """A flag of the summary at one size, False where it is missing."""
+        return bool(self._entry(key, size))
+
+    def bound(self, size: int) -> bool:
+        """Whether the best rate at a size is only bounded: by the rates that were run or by divergence."""
+        return self.flag("at_edge", size) or self.flag("at_cliff", size)
+
+    def scalar(self, key: str) -> float | None:
+        """A number of the summary that belongs to all sizes together."""
+        return finite(self.summary.get(key))
+
+    def _entry(self, key: str, size: int) -> object:
+        sizes, values = self.summary.get("sizes") or [], self.summary.get(key) or []
+        return dict(zip(sizes, values, strict=False)).get(size)
+
+
+def groups(payload: Payload) -> list[Group]:
+    """All groups: those of the summary, then those that only the runs name."""
+    runs: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+    for run in payload.get("curves") or []:
+        runs[_rule(run)].append(run)
+    summaries = {(*_rule(row), str(row.get("axis") or "width")): row for row in payload.get("summary") or []}
+    named = {key[:3] for key in summaries}
+    for rule in runs.keys() - named:
+        summaries |= {(*rule, axis): {} for axis in _swept(runs[rule])}
+    order = {
+        rule: i
+        for i, rule in enumerate(dict.fromkeys([*(key[:3] for key in summaries if key[:3] in named), *runs]))
+    }
+    keys = sorted(summaries, key=lambda key: (AXES.index(key[3]) if key[3] in AXES else 2, order[key[:3]]))
+    return [Group(*key, summary=summaries[key], lines=_lines(runs[key[:3]], key[3])) for key in keys]
+
+
+def _rule(row: Row) -> tuple[str, str, str]:
+    algorithm, parameterization, optimizer = (
+        str(row.get(key) or "?") for key in ("algorithm", "parameterization", "optimizer")
+    )
+    return algorithm, parameterization, optimizer
+
+
+def _swept(runs: Sequence[Row]) -> list[str]:
+    swept = [axis for axis in AXES if len({run.get(axis) for run in runs}) > 1]
+    return swept or ["width"]
+
+
+def _lines(runs: Sequence[Row], axis: str) -> dict[int, Line]:
+    other = "depth" if axis == "width" else "width"
+    sizes: dict[Any, set[int]] = defaultdict(set)
+    for run in runs:
+        if run.get(axis) is not None:
+            sizes[run.get(other)].add(run[axis])
+    if not sizes:
+        return {}
+    # A sweep of both axes is a cross: the arm along this axis holds the other one where most sizes were run.
+    held = max(sizes, key=lambda value: len(sizes[value]))
+    arm = [run for run in runs if run.get(other) == held]
+    return {size: Line.of(run for run in arm if run.get(axis) == size) for size in sorted(sizes[held])}

@@ -1,0 +1,156 @@
+"""The tables of the report, as rows of strings."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ._groups import Group, Payload, Row, failed, finite, groups
+from ._verdict import transfers
+from ._words import NONE, decimal, exponent, label, name, number, percent, power, with_error
+
+SETTLED = 1e-2
+FIRST = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table of strings; a column is `numeric` where its numbers should line up on the right."""
+
+    columns: Sequence[str]
+    numeric: Sequence[bool]
+    rows: Sequence[Sequence[str]]
+
+
+def summary_table(payload: Payload) -> Table:
+    """One row per rule and axis: how far the best rate drifts and what that costs."""
+    columns = ["rule", "axis", "sizes", "drift of the best rate (octave per doubling)",
+               "drift of the largest stable rate (octave per doubling)", "cost of the rate tuned at the base",
+               "transfers"]  # fmt: skip
+    return Table(columns, _numeric(columns, 3, 6), [_summary_row(group) for group in groups(payload)])
+
+
+def _summary_row(group: Group) -> list[str]:
+    answer = transfers(group)
+    sizes = group.sizes
+    drift = with_error(group.scalar("drift_octaves_per_doubling"), group.scalar("drift_se"), sign=True)
+    return [
+        group.label,
+        group.axis,
+        f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else "".join(map(str, sizes)) or NONE,
+        drift,
+        decimal(group.scalar("stable_drift"), sign=True),
+        percent(group.scalar("regret")),
+        NONE if answer is None else "yes" if answer else "no",
+    ]
+
+
+def optima_table(payload: Payload) -> Table:
+    """One row per rule and size: the best rate, its loss and what was measured there."""
+    columns = ["rule", "size", "best rate (log₂)", "largest stable rate (log₂)", "best loss", "curvature",
+               "cosine to backprop", "note"]  # fmt: skip
+    rows = [_optimum_row(group, size) for group in groups(payload) for size in group.sizes]
+    return Table(columns, _numeric(columns, 2, 7), rows)
+
+
+def _optimum_row(group: Group, size: int) -> list[str]:
+    notes = [
+        *(["edge of the rates"] if group.flag("at_edge", size) else []),
+        *(["next to divergence"] if group.flag("at_cliff", size) else []),
+    ]
+    return [
+        group.label,
+        f"{group.axis} {size}",
+        with_error(group.value("optimum_log2", size), group.value("optimum_se", size)),
+        decimal(group.value("largest_stable_log2", size)),
+        number(group.value("best_loss", size)),
+        number(group.value("curvature_at_optimum", size)),
+        decimal(group.value("cosine_to_backprop_at_optimum", size), 3),
+        ", ".join(notes),
+    ]
+
+
+def settled_table(payload: Payload) -> Table:
+    """One row per rule and size: the median residual of inference at the best rate, and whether it settled.
+
+    Rules without inference, like backpropagation, have no residual and no row.
+    """
+    rows = [
+        [group.label, f"{group.axis} {size}", power(residual), "yes" if residual <= SETTLED else "no"]
+        for group in groups(payload)
+        for size in group.sizes
+        if (residual := group.value("residual_at_optimum", size)) is not None
+    ]
+    return Table(["rule", "size", "median residual", "settled"], [False, False, True, False], rows)
+
+
+def scaling_table(table: Row) -> Table:
+    """The exponents of one parameterization: a row per role, a column per letter that any role has.
+
+    **Arguments:** `table`: one value of the payload's `tables`.
+    """
+    roles: dict[str, Row] = table.get("roles") or {}
+    letters = list(dict.fromkeys(letter for row in roles.values() for letter in row))
+    rows = [
+        [role.replace("_", " "), *(exponent(row.get(letter)) for letter in letters)]
+        for role, row in roles.items()
+    ]
+    heads = [letter.replace("_depth", " (depth)") for letter in letters]
+    return Table(["role", *heads], [False, *(True for _ in letters)], rows)
+
+
+def settings_table(payload: Payload) -> Table:
+    """The flags of the sweep."""
+    settings = payload.get("settings") or {}
+    return Table(["setting", "value"], [False, False], [[str(k), _plain(v)] for k, v in settings.items()])
+
+
+def failures_table(payload: Payload) -> Table:
+    """Diverged runs by rule and size, with the smallest rate that diverged and the first runs as examples."""
+    runs: dict[tuple[str, str], list[Row]] = {}
+    for run in payload.get("curves") or []:
+        size = f"width {run.get('width', NONE)}, depth {run.get('depth', NONE)}"
+        rule = label(*(run.get(k) or "?" for k in ("algorithm", "parameterization", "optimizer")))
+        runs.setdefault((rule, size), []).append(run)
+    rows = [_failure_row(*at, of) for at, of in runs.items() if any(map(failed, of))]
+    return Table(
+        ["rule", "size", "diverged", "runs", "smallest such rate (log₂)"],
+        [False, False, True, True, True],
+        rows,
+    )
+
+
+def first_failures(payload: Payload) -> Table:
+    """The first runs that diverged, in the order in which they were recorded."""
+    columns: dict[str, Callable[[Row], str]] = {
+        "rule": lambda run: label(
+            *(run.get(k) or "?" for k in ("algorithm", "parameterization", "optimizer"))
+        ),
+        "width": lambda run: _plain(run.get("width")),
+        "depth": lambda run: _plain(run.get("depth")),
+        "rate (log₂)": lambda run: decimal(finite(run.get("log2_rate"))),
+        "seed": lambda run: _plain(run.get("seed")),
+    }
+    lost = [run for run in payload.get("curves") or [] if failed(run)][:FIRST]
+    return Table(
+        [*columns], _numeric([*columns], 1, 5), [[say(run) for say in columns.values()] for run in lost]
+    )
+
+
+def _failure_row(rule: str, size: str, runs: Sequence[Row]) -> list[str]:
+    lost = [run for run in runs if failed(run)]
+    rates = [rate for run in lost if (rate := finite(run.get("log2_rate"))) is not None]
+    return [rule, size, str(len(lost)), str(len(runs)), decimal(min(rates, default=None))]
+
+
+def _numeric(columns: Sequence[str], start: int, stop: int) -> list[bool]:
+    return [start <= i < stop for i in range(len(columns))]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return NONE if value is None else name(value)

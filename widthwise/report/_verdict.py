@@ -1,0 +1,87 @@
+"""Does the best rate transfer? One sentence for each rule."""
+
+import dataclasses
+
+from ._groups import Group, Payload, groups
+from ._words import decimal, listed, octaves, percent
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """The sentence on one rule: `transfers` is None where there is nothing to decide."""
+
+    label: str
+    sentence: str
+    transfers: bool | None
+
+
+def verdicts(payload: Payload) -> list[Verdict]:
+    """One verdict for each algorithm, parameterization, optimizer and axis."""
+    return [Verdict(group.label, sentence(group), transfers(group)) for group in groups(payload)]
+
+
+def transfers(group: Group) -> bool | None:
+    """The summary's verdict; None where there is none or only one size."""
+    answer = group.summary.get("transfers")
+    return bool(answer) if answer is not None and len(group.sizes) > 1 else None
+
+
+def headline(group: Group) -> str:
+    """The verdict as a title: `transfers`, or what moves."""
+    answer, drift = transfers(group), group.scalar("drift_octaves_per_doubling")
+    if len(group.sizes) < 2:
+        return "one size, no verdict"
+    if answer is None:
+        return "no verdict"
+    if answer:
+        return "transfers"
+    if drift is None:
+        return "does not transfer: no optimum to follow"
+    moves = f"optimum moves {decimal(drift, 2 if abs(drift) < 0.95 else 1, sign=True)} octave per doubling"
+    return f"does not transfer: {moves}"
+
+
+def sentence(group: Group) -> str:
+    """The verdict in full: how far the best rate moves, what it costs and what limits the answer."""
+    found = {size: best for size in group.sizes if (best := group.value("optimum_log2", size)) is not None}
+    if not found:
+        return " ".join(["no best rate was found.", *_answer(group)])
+    if len(group.sizes) == 1:
+        start = f"one {group.axis} only ({group.sizes[0]}): nothing to compare."
+    elif len(found) == 1:
+        start = f"a best rate was found at {group.axis} {min(found)} alone."
+    else:
+        start = _moves(group, found)
+    return " ".join([start, *_answer(group), *_limits(group)])
+
+
+def _moves(group: Group, found: dict[int, float]) -> str:
+    first, last = min(found), max(found)
+    begin, shift = found[first], found[last] - found[first]
+    way = "" if abs(shift) < 0.05 else " up" if shift > 0 else " down"
+    cost = _cost(group, first, begin)
+    return f"the best rate moves {octaves(shift)}{way} over {group.axis} {first} to {last}{cost}."
+
+
+def _cost(group: Group, first: int, begin: float) -> str:
+    last = group.sizes[-1]
+    stable, regret = group.value("largest_stable_log2", last), group.scalar("regret")
+    if stable is not None and begin > stable:
+        return f" (tuned at {first}: diverges at {last})"
+    return "" if regret is None else f" (tuned at {first}: costs {percent(regret)} at {last})"
+
+
+def _answer(group: Group) -> list[str]:
+    answer = transfers(group)
+    return [] if answer is None else ["It transfers." if answer else "It does not transfer."]
+
+
+def _limits(group: Group) -> list[str]:
+    edge = [size for size in group.sizes if group.flag("at_edge", size)]
+    cliff = [size for size in group.sizes if group.flag("at_cliff", size)]
+    limits = []
+    if edge:
+        limits.append(f"At {listed(edge)} it lies at the edge of the rates that were run: run more rates.")
+    if cliff:
+        limits.append(f"At {listed(cliff)} it is the last rate before divergence.")
+    return limits

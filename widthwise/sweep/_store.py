@@ -1,0 +1,387 @@
+"""A run directory: its spec, its append-only records, one lock. Nothing in it is ever executed."""
+
+import errno
+import fcntl
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from io import FileIO
+from pathlib import Path
+from typing import Any, Literal, NoReturn, final
+
+from .._errors import InputError
+
+SCHEMA_VERSION = 1
+LONGEST_LINE = 10_000_000  # bytes; a run directory may come from anyone, its size must not exhaust memory
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@final
+class RunStore:
+    """The records of one sweep or training, held for writing by one process at a time.
+
+    **Attributes:** `directory`; `dropped`: bytes of a half-written last line that were cut when
+    the store was opened; `corrupt`: lines that were skipped because they are not records.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     with RunStore.open(f"{home}/demo", kind="transfer", spec={"width": 64}) as store:
+    ...         store.append([{"hash": "a1", "group": "g", "loss": float("nan")}])
+    ...         store.finished(["a1"]), store.finished(["a1", "b2"]), store.records()["a1"]["loss"]
+    (True, False, None)
+    """
+
+    def __init__(self, directory: Path, file: FileIO) -> None:
+        self.directory = directory
+        self.dropped = 0
+        self.corrupt = 0
+        self._file = file
+        self._hashes: set[str] = set()
+        self._open = ExitStack()
+
+    @classmethod
+    def open(
+        cls, directory: str | os.PathLike[str], *, kind: Literal["transfer", "train"], spec: dict[str, Any]
+    ) -> "RunStore":
+        """Creates or resumes a run directory and locks it until the store is closed.
+
+        **Arguments:** `directory`: created with its parents where missing; `kind`: what is run;
+        `spec`: everything that decides the results, of JSON's types.
+
+        **Returns:** the store, to be used in a `with` statement.
+
+        **Raises:** `InputError` if the directory is in use, is no run directory, holds another
+        kind, spec or schema version, or cannot be written.
+        """
+        home = Path(directory)
+        with ExitStack() as stack, _explained(home):
+            _make(home)
+            stack.enter_context(_locked(home))
+            _check_spec(home / "spec.json", kind, jsonable(spec))
+            file = stack.enter_context(_plain(home / "records.jsonl").open("ab", buffering=0))
+            store = cls(home, file)
+            store._recover()
+            _sync_names(home)
+            store._open = stack.pop_all()
+        return store
+
+    def __enter__(self) -> "RunStore":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the files and gives up the lock."""
+        self._open.close()
+
+    def records(self) -> dict[str, dict]:
+        """All stored records by their hash.
+
+        **Returns:** hash -> record; of two records with one hash, the later.
+
+        **Raises:** `InputError` if a record has another schema version or is too long.
+        """
+        return _records(self.directory / "records.jsonl")
+
+    def finished(self, hashes: Iterable[str]) -> bool:
+        """Whether a group is complete: every one of its members is stored.
+
+        **Arguments:** `hashes`: the hashes of all members.
+
+        **Returns:** false if any member is missing; the whole group is then to be run again.
+        """
+        return self._hashes.issuperset(hashes)
+
+    def append(self, records: list[dict[str, Any]]) -> None:
+        """Stores the records of one group; on return they are on the disk.
+
+        **Arguments:** `records`: each with "hash" and "group"; "schema_version" is added, and
+        values that are not finite become null.
+
+        **Raises:** `InputError` if the disk is full or a record is too long; nothing is stored then.
+        """
+        lines = []
+        for record in records:
+            if not isinstance(record.get("hash"), str) or "group" not in record:
+                raise ValueError(f"a record needs a hash and a group, received {sorted(record)}")
+            lines.append(_dumps({**record, "schema_version": SCHEMA_VERSION}) + b"\n")
+            if len(lines[-1]) > LONGEST_LINE:
+                raise InputError(
+                    f"the record of run {record['hash']} has {len(lines[-1])} bytes, expected at most "
+                    f"{LONGEST_LINE}: take fewer --steps or --epochs"
+                )
+        self._write(b"".join(lines))
+        self._hashes.update(record["hash"] for record in records)
+
+    def _write(self, block: bytes) -> None:
+        end = self._file.seek(0, os.SEEK_END)
+        try:
+            rest = memoryview(block)
+            while rest:  # the kernel may take less than it was given, above all on a full disk
+                rest = rest[self._file.write(rest) :]
+            os.fsync(self._file.fileno())
+        except BaseException as error:  # Ctrl-C too: a torn line must not stand before the next group
+            with suppress(OSError):
+                self._file.truncate(end)
+            if isinstance(error, OSError):
+                _fail(self.directory, error)
+            raise
+
+    def _recover(self) -> None:
+        end = 0
+        for line_end, record in _scan(self.directory / "records.jsonl"):
+            end = line_end
+            if record is None:
+                self.corrupt += 1
+            else:
+                self._hashes.add(record["hash"])
+        self.dropped = self._file.seek(0, os.SEEK_END) - end
+        if self.dropped:
+            self._file.truncate(end)
+
+
+def read(directory: str | os.PathLike[str]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Reads a run directory without locking or changing it, also while a run writes to it.
+
+    **Arguments:** `directory`: a directory that `RunStore` has written.
+
+    **Returns:** the content of `spec.json`, and the records, without any half-written line.
+
+    **Raises:** `InputError` if it is missing, has another schema version or is not readable.
+    """
+    home = Path(directory)
+    with _explained(home):
+        if not (home / "spec.json").exists():
+            raise InputError(
+                f"{home} is not a run directory (no spec.json): expected the --out of an earlier "
+                "`widthwise transfer` or `widthwise train`"
+            )
+        return _read_spec(home / "spec.json"), list(_records(home / "records.jsonl").values())
+
+
+def write_json(path: str | os.PathLike[str], payload: Any) -> None:
+    """Writes a JSON file so that readers see the old content or the new, never a part.
+
+    **Arguments:** `path`: the file; `payload`: anything that `jsonable` takes.
+
+    **Raises:** `InputError` if the file cannot be written, or is a link or a device.
+    """
+    path = Path(path)
+    text = json.dumps(jsonable(payload), indent=1, allow_nan=False) + "\n"
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _explained(path):
+        _plain(path)
+        try:
+            scratch.unlink(missing_ok=True)
+            with scratch.open("x", encoding="ascii") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            scratch.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                scratch.unlink(missing_ok=True)
+            raise
+    _sync_names(path.parent)
+
+
+def jsonable(value: Any) -> Any:
+    """The value in JSON's own types: arrays as lists, numbers that are not finite as null.
+
+    **Arguments:** `value`: dicts, lists, tuples, scalars, or anything with `tolist` (NumPy, JAX).
+
+    **Returns:** a value that `json` reads back unchanged.
+
+    >>> jsonable({"loss": float("inf"), "widths": (64, 128)})
+    {'loss': None, 'widths': [64, 128]}
+    """
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
+    return jsonable(value.tolist()) if hasattr(value, "tolist") else value
+
+
+def content_hash(spec: dict[str, Any]) -> str:
+    """A name for a spec: equal content has an equal hash, whatever the order of its keys.
+
+    **Arguments:** `spec`: anything that `jsonable` takes.
+
+    **Returns:** the first 16 hexadecimal digits of the SHA-256 of its canonical JSON.
+
+    >>> content_hash({"width": 64, "rate": 0.5}) == content_hash({"rate": 0.5, "width": 64})
+    True
+    """
+    return hashlib.sha256(_dumps(spec, sort_keys=True)).hexdigest()[:16]
+
+
+def _dumps(value: Any, sort_keys: bool = False) -> bytes:
+    text = json.dumps(jsonable(value), sort_keys=sort_keys, separators=(",", ":"), allow_nan=False)
+    return text.encode("ascii")
+
+
+def _loads(text: bytes) -> dict | None:
+    def refuse(constant: str) -> NoReturn:
+        raise ValueError(f"{constant} is not JSON")
+
+    try:
+        value = json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _scan(path: Path) -> Iterator[tuple[int, dict | None]]:
+    """For each whole line the offset of its end, and its record or None where it is corrupt."""
+    end = 0
+    with _plain(path).open("rb") as file:
+        while line := file.readline(LONGEST_LINE + 1):
+            if len(line) > LONGEST_LINE:
+                raise InputError(
+                    f"{path}: a line is over {LONGEST_LINE} bytes, remove it or use another --out"
+                )
+            if not line.endswith(b"\n"):
+                return
+            end += len(line)
+            record = _loads(line)
+            if record is None or not isinstance(record.get("hash"), str) or "schema_version" not in record:
+                yield end, None
+            else:
+                yield end, _of_this_version(record, path)
+
+
+def _records(path: Path) -> dict[str, dict]:
+    if not os.path.lexists(path):  # killed between the spec and the first record
+        return {}
+    return {record["hash"]: record for _, record in _scan(path) if record is not None}
+
+
+def _read_spec(path: Path) -> dict[str, Any]:
+    with _plain(path).open("rb") as file:
+        content = _loads(file.read(LONGEST_LINE))
+    if content and "schema_version" in content:
+        _of_this_version(content, path)
+        if isinstance(content.get("spec"), dict) and isinstance(content.get("kind"), str):
+            return content
+    raise InputError(
+        f'{path} is damaged: expected JSON with "schema_version", "kind" and "spec"; '
+        "restore it or use another --out"
+    )
+
+
+def _of_this_version(content: dict, path: Path) -> dict:
+    if content.get("schema_version") != SCHEMA_VERSION:
+        raise InputError(
+            f"{path} has schema version {_shown(content.get('schema_version'))}, expected {SCHEMA_VERSION}: "
+            "use another --out, or the version of widthwise that wrote it"
+        )
+    return content
+
+
+def _check_spec(path: Path, kind: str, spec: dict) -> None:
+    if not _plain(path).exists():
+        write_json(path, {"schema_version": SCHEMA_VERSION, "kind": kind, "spec": spec})
+        return
+    stored = _read_spec(path)
+    if stored["kind"] != kind:
+        raise InputError(
+            f"{path.parent} holds a {_shown(stored['kind'])} run, not {kind!r}: use another --out"
+        )
+    fields = list(_differences(stored["spec"], spec))
+    if fields:
+        more = f"; and {len(fields) - 5} more" if len(fields) > 5 else ""
+        raise InputError(
+            f"{path.parent} holds a run of another spec: {'; '.join(fields[:5])}{more}. "
+            "Give the stored values to resume it, or use another --out"
+        )
+
+
+def _differences(stored: dict, given: dict, prefix: str = "") -> Iterator[str]:
+    for key in [*given, *(key for key in stored if key not in given)]:
+        old, new = stored.get(key), given.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _differences(old, new, f"{prefix}{key}.")
+        elif old != new or (key in stored) != (key in given):
+            was = f"{_shown(old)} stored" if key in stored else "nothing stored"
+            now = f"{_shown(new)} given" if key in given else "nothing given"
+            yield f"{prefix}{key} ({was}, {now})"
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _make(home: Path) -> None:
+    if home.exists() and not home.is_dir():
+        raise InputError(f"{home} is not a directory: use another --out")
+    home.mkdir(parents=True, exist_ok=True)
+    # A run killed at its very start leaves the lock and the unfinished spec: these are ours.
+    strange = [name for name in os.listdir(home) if name != "lock" and not name.startswith(".spec.json.")]
+    # Listed first, then looked for: another process writes the spec before all else.
+    if strange and not os.path.lexists(home / "spec.json"):
+        raise InputError(
+            f"{home} is not a run directory: it holds {_shown(min(strange))} but no spec.json; "
+            "use another --out, new or empty"
+        )
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    with _plain(home / "lock").open("a+b", buffering=0) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            pid = file.read(20).decode("ascii", "replace").strip()
+            raise InputError(
+                f"another process (pid {pid if pid.isdigit() else 'unknown'}) is using {home}: "
+                "wait until it ends, or use another --out"
+            ) from None
+        file.truncate(0)
+        file.write(b"%d\n" % os.getpid())
+        yield  # the kernel gives the lock up with the file, also at kill -9
+
+
+def _plain(path: Path) -> Path:
+    # Through a link a run directory from elsewhere could reach any file; a pipe would block for ever.
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise InputError(
+            f"{path} is a link or no plain file, expected a plain file: remove it, or use another path"
+        )
+    return path
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        _fail(path, error)
+
+
+def _fail(path: Path, error: OSError) -> NoReturn:
+    if error.errno in _FULL:
+        raise InputError(
+            f"the disk is full ({error.strerror}) at {path}: nothing stored was lost; "
+            "free some space and the same command resumes"
+        ) from error
+    raise InputError(
+        f"cannot use {path} ({error.strerror}), expected a place with the right permissions: "
+        "nothing stored was lost; mend it, or use another path"
+    ) from error
+
+
+def _sync_names(directory: Path) -> None:
+    with suppress(OSError):  # some network file systems cannot sync a directory
+        handle = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

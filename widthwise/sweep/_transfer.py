@@ -1,0 +1,281 @@
+"""Tune small, transfer large: sweep rates at every size and say whether the best one moved."""
+
+import dataclasses
+import datetime
+import math
+import platform
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from .. import __version__
+from .._errors import InputError
+from .._loss import Loss, mse
+from ..algorithms import AbstractAlgorithm
+from ..data import Dataset
+from ..network import Built
+from ..parameterization import Parameterization, to_json
+from ..report import save, transfer_figure, verdicts, write
+from ._run import Group, Training, run_group
+from ._store import content_hash, jsonable, write_json
+from ._summary import summarize
+
+SCHEMA_VERSION = 1
+CURVE_FIELDS = (
+    "algorithm",
+    "parameterization",
+    "optimizer",
+    "width",
+    "depth",
+    "log2_rate",
+    "seed",
+    "final_loss",
+    "diverged",
+    "residual_median",
+)
+
+
+class Store(Protocol):
+    """Where records go: `sweep.RunStore`, or nothing."""
+
+    def records(self) -> dict[str, dict]:
+        """All records by hash."""
+
+    def append(self, records: list[dict[str, Any]]) -> None:
+        """Store one group's records."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TransferResult:
+    """A finished sweep.
+
+    **Arguments:** `payload`: what `transfer.json` holds: `curves`, one row a run, `summary`, one row a rule, and the
+    tables, settings and versions they were measured with.
+    """
+
+    payload: dict[str, Any]
+
+    @property
+    def curves(self) -> list[dict[str, Any]]:
+        """One row a run."""
+        return self.payload["curves"]
+
+    @property
+    def transfers(self) -> bool:
+        """Whether the best rate of every rule stayed where it was."""
+        return all(row["transfers"] for row in self.payload["summary"])
+
+    def summary(self) -> str:
+        """The optimum at every size, and the verdict, as text."""
+        return summary_text(self.payload)
+
+    def plot(self, path: str | Path) -> None:
+        """The curves, minima marked, as .png, .svg or .pdf."""
+        save(transfer_figure(jsonable(self.payload)), Path(path))
+
+    def write(self, directory: str | Path) -> Path:
+        """Write `transfer.json` and `report.html`; returns the report's path."""
+        home = Path(directory)
+        home.mkdir(parents=True, exist_ok=True)
+        payload = jsonable(self.payload)
+        write_json(home / "transfer.json", payload)
+        return Path(write(payload, home / "report.html"))
+
+
+def grid(start: float, stop: float, step: float) -> list[float]:
+    """Evenly spaced log2 rates, the stop included.
+
+    **Raises:** `InputError` for an empty range or a step that is not positive.
+
+    >>> grid(-1, 0, 0.5)
+    [-1.0, -0.5, 0.0]
+    """
+    if not (all(map(math.isfinite, (start, stop, step))) and step > 0 and stop >= start):
+        raise InputError(f"log2 rates {start} {stop} {step}: expected START <= STOP and STEP > 0, as in -5 2 0.5")
+    count = math.floor((stop - start) / step + 1e-9) + 1
+    return [round(start + index * step, 12) for index in range(count)]
+
+
+def transfer(
+    build: Callable[[int, PRNGKeyArray], Built],
+    algorithm: AbstractAlgorithm,
+    table: Parameterization,
+    *,
+    data: Dataset,
+    widths: Sequence[int] | None = None,
+    depths: Sequence[int] | None = None,
+    log2_rates: tuple[float, float, float] = (-5, 2, 0.5),
+    seeds: int = 3,
+    steps: int | None = 40,
+    epochs: int | None = None,
+    batch_size: int = 64,
+    loss: Loss = mse,
+    momentum: float = 0.0,
+    epsilon: float = 1e-8,
+    weight_decay: float = 0.0,
+    decay: str = "constant",
+    on_runs: Callable[[int], None] = lambda count: None,
+) -> TransferResult:
+    """Find the best rate at every size, and whether the smallest size's is good for the largest.
+
+    **Arguments:** `build(size, key)`: the network at a width or, with `depths`, at a depth, built from `table`;
+    `algorithm`; `data`; `widths` or `depths`: the sizes, one of them; `log2_rates`: (start, stop, step) of the base
+    rate, stop included; `seeds`: how many; the rest: how each run is trained (see `sweep.Training`); `on_runs`: told how
+    many runs have ended.
+
+    **Returns:** a `TransferResult`: `.summary()`, `.plot(path)`, `.write(directory)`, `.transfers`.
+
+    **Raises:** `InputError` for empty ranges, both or neither of widths and depths, and settings out of range.
+
+    Source: the definitions of docs/transfer.md; Tensor Programs V (arXiv 2203.03466) for the experiment.
+    """
+    if (widths is None) == (depths is None):
+        raise InputError("give widths or depths, one of them: the sizes to transfer across")
+    axis, sizes = ("width", widths) if depths is None else ("depth", depths)
+    steps = None if epochs is not None else steps
+    training = Training(steps, epochs, batch_size, loss, momentum, epsilon, weight_decay, decay)
+    groups = []
+    for size in sorted(set(sizes or [])):
+        built = build(size, jax.random.key(0))
+        labels = {
+            "algorithm": algorithm.name,
+            "parameterization": table.name,
+            "optimizer": table.optimizer,
+            "width": _width(built),
+            "depth": built.network.depth,
+        }
+        groups.append(Group(lambda key, size=size: build(size, key), algorithm, table, labels))
+    settings = {"data": data.name, "steps": steps, "epochs": epochs, "batch_size": batch_size, "seeds": seeds}
+    return run_sweep(
+        groups, data, training, grid(*log2_rates), seeds, axis=axis, settings=settings, on_runs=on_runs
+    )
+
+
+def run_sweep(
+    groups: Sequence[Group],
+    data: Dataset,
+    training: Training,
+    log2_rates: Sequence[float],
+    seeds: int,
+    *,
+    axis: str,
+    settings: dict[str, Any],
+    identities: Sequence[dict[str, Any]] | None = None,
+    command: str = "",
+    store: Store | None = None,
+    on_runs: Callable[[int], None] = lambda count: None,
+) -> TransferResult:
+    """Run all groups that are not stored yet, and summarize.
+
+    **Arguments:** `groups`; `data`, `training`, `log2_rates`, `seeds`; `axis`: what the sizes are; `settings`: for the
+    report; `identities`: what defines each group, hashed with seed and rate to name its runs; `command`: the exact
+    command; `store`: finished groups are read from it and new ones appended; `on_runs`.
+
+    **Returns:** a `TransferResult`.
+    """
+    if seeds < 1 or not groups:
+        raise InputError(f"seeds {seeds}, sizes {len(groups)}: at least one of each is needed")
+    began = time.perf_counter()
+    chosen = list(range(seeds))
+    rows: list[dict[str, Any]] = []
+    for index, group in enumerate(groups):
+        identity = identities[index] if identities is not None else group.labels
+        names = [
+            content_hash({**identity, "seed": seed, "log2_rate": rate}) for seed in chosen for rate in log2_rates
+        ]
+        stored = store.records() if store is not None else {}
+        if all(name in stored for name in names):
+            rows += [stored[name]["run"] for name in names]
+            on_runs(len(names))
+            continue
+        found = run_group(group, data, training, log2_rates, chosen, on_runs=on_runs)
+        if store is not None:
+            store.append([_record(name, index, identity, row) for name, row in zip(names, found, strict=True)])
+        rows += found
+    return TransferResult(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "command": command,
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "versions": versions(),
+            "device": device(),
+            "settings": settings,
+            "tables": {group.labels["parameterization"]: to_json(group.table) for group in groups},
+            "wall_seconds": time.perf_counter() - began,
+            "runs": len(rows),
+            "curves": [{name: row[name] for name in CURVE_FIELDS} for row in rows],
+            "summary": summarize(rows, axis),
+        }
+    )
+
+
+def _record(name: str, group: int, identity: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """One stored run: what it was, what it found, and where."""
+    return {
+        "hash": name,
+        "group": group,
+        "spec": identity,
+        "run": row,
+        "device": device(),
+        "host": platform.node(),
+        "engine": "local",
+        "versions": versions(),
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions that results depend on."""
+    return {
+        "widthwise": __version__,
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def device() -> str:
+    """The kind of device that JAX computes on."""
+    found = jax.devices()[0]
+    return f"{found.platform} ({found.device_kind})"
+
+
+def _width(built: Built) -> int:
+    """N: the fan-in of the readout."""
+    return int(jax.tree.leaves(built.network.segments[-1])[0].shape[-1])
+
+
+def summary_text(payload: dict[str, Any]) -> str:
+    """The optimum at every size and the verdict of every rule, as text."""
+    lines = []
+    for row in payload["summary"]:
+        lines.append(f"{row['algorithm']}, {row['parameterization']}, {row['optimizer']}, by {row['axis']}:")
+        lines.append(f"  {row['axis']:>8s}  best log2 rate     largest stable   best loss   residual")
+        spread = [None] * len(row["sizes"]) if row["optimum_se"] is None else row["optimum_se"]
+        columns = zip(
+            row["sizes"],
+            row["optimum_log2"],
+            spread,
+            row["largest_stable_log2"],
+            row["best_loss"],
+            row["residual_at_optimum"],
+            row["at_cliff"],
+            strict=True,
+        )
+        for size, best, error, stable, loss, residual, cliff in columns:
+            lines.append(
+                f"  {size:8d}  {_number(best, 7.2)} ± {_number(error, 4.2)}{' cliff' if cliff else '      '}"
+                f"  {_number(stable, 7.2)}     {_number(loss, 9.4)}   {_number(residual, 8.1, 'e')}"
+            )
+    lines += [verdict.sentence for verdict in verdicts(jsonable(payload))]
+    return "\n".join(lines)
+
+
+def _number(value: float | None, form: float, kind: str = "f") -> str:
+    width = int(form)
+    return f"{'-':>{width}s}" if value is None or not math.isfinite(value) else f"{value:{form}{kind}}"

@@ -1,0 +1,122 @@
+"""How fast every layer moves as the width M grows, counted from a table's exponents alone.
+
+An effective matrix W = M^-a w has entries M^-A, A = a + b. One step changes them by M^-C times the gradient
+∂/∂W, C = c + 2a (SGD), or by M^-C, C = c + a (Adam, whose direction has entries of order one). Gauge moves
+leave A and C alone. All else is counting; each symbol is an exponent of M:
+
+    gain        g = 1/2 − A_hidden, an incoherent sum over M units; max(0, g) with a skip
+    activities  h_1 = −A_input,   h_l = h_{l-1} + g,   f = h_{L-1} + 1/2 − A_output,   y − f: max(0, f)
+    Jacobians   p_{L-1} = −A_output,   p_{l-1} = p_l + g, the entries of ∂f/∂h_l
+    growth      k = 0 for BP; for PC that of λ = γ_L (I + C)^-1 (y − f) beside y − f, from the precisions γ:
+                k = γ_L − max(0, C),   C = max_{l<L} (γ_L − γ_l + 1 + 2 p_l)
+    gradients   ∂/∂h_l = p_l + max(0, f) + k,   ∂/∂f = max(0, f) + k (− γ_L for an unweighted output loss)
+    own update  −C + gradient + 2 h_{l-1} + n (SGD),   −C + h_{l-1} + n (Adam): a coherent sum over the
+                fan-in, n = 1 where that grows with M, 0 in the first layer; of a bias h_{l-1} = n = 0
+    passed on   Δh_{l-1} + g to a hidden layer;   Δh_{L-1} + 1 − A_output to the readout, a coherent sum:
+                Δh follows a gradient that W_output itself sent down (alignment exponent 1)
+    movement    the largest of these
+
+For richness r: Δh = r − 1/2 and Δf = 0. **Assumptions:** the first steps, to first order in the rate;
+activations in their linear range (tables that blow up saturate tanh and measure less than predicted); a
+random readout, not zero; Adam's ε below the gradient's entries; PC at its equilibrium, activities of the
+forward pass's order. Sources: arXiv 2404.19719, 2411.02001 (Theorem 4.2); docs/theory.md A2, B2.
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from .._errors import InputError
+from ..parameterization import Parameterization, Role, width_exponent
+
+ZERO, HALF = Fraction(0), Fraction(1, 2)
+BIASES = {
+    Role.INPUT: Role.HIDDEN_BIAS,
+    Role.HIDDEN: Role.HIDDEN_BIAS,
+    Role.BRANCH: Role.BRANCH_BIAS,
+    Role.OUTPUT: Role.OUTPUT_BIAS,
+}
+
+
+def predicted_slopes(
+    table: Parameterization,
+    *,
+    depth: int = 4,
+    bias: bool = False,
+    residual: bool = False,
+    fixed_prediction: bool = False,
+) -> dict[str, Fraction]:
+    """d log RMS(change) / d log M of the representations, for any table, right or wrong, in any gauge.
+
+    **Arguments:** `table`; `depth`: L, which matters only where activities grow or vanish from layer to
+    layer, A_hidden not 1/2; `bias`: biases are trained too; `residual`: hidden layers are residual stages;
+    `fixed_prediction`: PC under FPA, whose growth k does not saturate.
+
+    **Returns:** `"first"`: of h_1; `"hidden"`: of h_{L-1}, and where A_hidden is 1/2 of all of h_2 … h_{L-1}
+    (absent at depth 2); `"output"`: of f. Zero is a change that does not depend on the width.
+
+    **Raises:** `InputError` for a depth below 2 and an algorithm other than BP and PC.
+
+    >>> from widthwise.parameterization import parameterization
+    >>> {name: str(slope) for name, slope in predicted_slopes(parameterization("sp")).items()}
+    {'first': '-1/2', 'hidden': '1/2', 'output': '1'}
+    """
+    _check(table, depth)
+    inner = Role.BRANCH if residual else Role.HIDDEN
+    bottom, middle, top = (_entries(table, role) for role in (Role.INPUT, inner, Role.OUTPUT))
+    gain = max(ZERO, HALF + middle) if residual else HALF + middle
+    activities = [bottom + gain * l for l in range(depth - 1)]
+    jacobians = [top + gain * l for l in reversed(range(depth - 1))]
+    misfit = max(ZERO, activities[-1] + HALF + top)
+    k, k_output = _growth(table, inner, jacobians, fixed_prediction)
+
+    move = _own_movement(table, Role.INPUT, jacobians[0] + misfit + k, ZERO, bias)
+    slopes = {"first": move}
+    for below, jacobian in zip(activities[:-1], jacobians[1:], strict=True):
+        own = _own_movement(table, inner, jacobian + misfit + k, below, bias)
+        slopes["hidden"] = move = max(own, move + gain)
+    own = _own_movement(table, Role.OUTPUT, misfit + k_output, activities[-1], bias)
+    return slopes | {"output": max(own, move + 1 + top)}
+
+
+def _check(table: Parameterization, depth: int) -> None:
+    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 2:
+        raise InputError(f"depth is {depth!r}: it must be a whole number of at least 2")
+    if table.algorithm not in ("bp", "pc"):
+        raise InputError(f"no slopes are derived for algorithm {table.algorithm!r}, only for 'bp' and 'pc'")
+
+
+def _entries(table: Parameterization, role: Role) -> Fraction:
+    """−A: the exponent of the entries of a role's effective matrix."""
+    letters = table.scalings[role].letters(role)
+    return -letters["a"] - letters["b"]
+
+
+def _growth(
+    table: Parameterization, inner: Role, jacobians: Sequence[Fraction], fixed_prediction: bool
+) -> tuple[Fraction, Fraction]:
+    """k of the hidden layers' gradients relative to backprop's, and of the readout's own."""
+    if table.algorithm == "bp":
+        return ZERO, ZERO
+    first, hidden, top = (
+        width_exponent(table.scalings[role].precision, role) for role in (Role.INPUT, inner, Role.OUTPUT)
+    )
+    precisions = [first, *[hidden] * (len(jacobians) - 1)]
+    curvature = max(top - low + 1 + 2 * p for low, p in zip(precisions, jacobians, strict=True))
+    growth = top if fixed_prediction else top - max(ZERO, curvature)
+    return growth, growth if table.output_loss == "weighted" else growth - top
+
+
+def _own_movement(
+    table: Parameterization, role: Role, gradient: Fraction, below: Fraction, bias: bool
+) -> Fraction:
+    """How far a layer's own update moves its output, given ∂/∂h_l and h_{l-1}."""
+    weight = _step(table, role, gradient + below) + below + int(role.grows_with_fan_in)
+    return max(weight, _step(table, BIASES[role], gradient)) if bias else weight
+
+
+def _step(table: Parameterization, role: Role, gradient: Fraction) -> Fraction:
+    """The entries of a tensor's effective change by one step, given those of its effective gradient."""
+    letters = table.scalings[role].letters(role)
+    if table.optimizer == "sgd":
+        return gradient - letters["c"] - 2 * letters["a"]
+    return -letters["c"] - letters["a"]

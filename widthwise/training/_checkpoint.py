@@ -1,0 +1,76 @@
+"""Checkpoints: one file, a JSON header and the arrays; written whole or not at all."""
+
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import PyTree
+
+from .._errors import InputError
+
+SCHEMA_VERSION = 1
+LONGEST_HEADER = 100_000_000
+
+
+def save_checkpoint(path: Path, tree: PyTree, header: dict[str, Any]) -> None:
+    """Write arrays beside a header, atomically: a temporary file, synced, then renamed.
+
+    **Arguments:** `path`; `tree`: a pytree, of which the arrays are stored (no random keys of JAX's new type);
+    `header`: a JSON object.
+
+    **Raises:** `InputError` where the disk is full; the old checkpoint then stays.
+    """
+    temporary = path.with_name(path.name + ".part")
+    line = json.dumps({"schema_version": SCHEMA_VERSION, **header}, allow_nan=False).encode()
+    try:
+        with open(temporary, "wb") as file:
+            file.write(line + b"\n")
+            eqx.tree_serialise_leaves(file, tree)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(f"checkpoint {path}: {error.strerror}; the one before it is untouched") from None
+
+
+def load_checkpoint(path: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
+    """Read a checkpoint back.
+
+    **Arguments:** `path`; `like`: a pytree of the same structure and shapes.
+
+    **Returns:** the pytree with the stored arrays, and the header.
+
+    **Raises:** `InputError` where the file is damaged, of another version, or holds another network.
+    """
+    header = read_header(path)
+    content = path.read_bytes()
+    try:
+        body = io.BytesIO(content[content.index(b"\n") + 1 :])
+        return eqx.tree_deserialise_leaves(body, like), header
+    except (EOFError, ValueError, RuntimeError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"checkpoint {path} is damaged or of another network ({reason}); delete it to start this run again"
+        ) from None
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The header of a checkpoint.
+
+    **Raises:** `InputError` where there is none, or of another version.
+    """
+    try:
+        with open(path, "rb") as file:
+            header = json.loads(file.readline(LONGEST_HEADER))
+        version = header["schema_version"]
+    except OSError as error:
+        raise InputError(f"checkpoint {path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"checkpoint {path} is damaged; delete it to start this run again") from None
+    if version != SCHEMA_VERSION:
+        raise InputError(f"checkpoint {path} has schema version {version!r}; this program reads {SCHEMA_VERSION}")
+    return header

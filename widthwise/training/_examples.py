@@ -1,0 +1,124 @@
+"""Examples on the device: one copy, normalized as they are used, ordered by (seed, epoch)."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from .._errors import InputError
+from .._loss import Loss
+from ..algorithms import Batch
+from ..data import Dataset
+from ..network import Network
+
+CHUNK = 1000
+
+
+class Streams(NamedTuple):
+    """The independent random streams of one run: initialization, order of the data, the algorithm's own."""
+
+    init: PRNGKeyArray
+    order: PRNGKeyArray
+    algorithm: PRNGKeyArray
+
+
+def streams(seed: int) -> Streams:
+    """Three streams from one seed, none of them the seed's own key."""
+    key = jax.random.key(seed)
+    return Streams(*(jax.random.fold_in(key, stream) for stream in range(3)))
+
+
+class Examples(eqx.Module):
+    """One split of a data set on the device.
+
+        input = (x − shift) / scale
+
+    **Arguments:** `x`: (examples, features), uint8 or float; `y`: (examples, out) targets; `shift`, `scale`:
+    (features,) or scalars.
+    """
+
+    x: Array
+    y: Float[Array, "examples out"]
+    shift: Array
+    scale: Array
+
+    @property
+    def count(self) -> int:
+        """How many examples there are."""
+        return self.x.shape[0]
+
+    def batch(self, indices: Int[Array, " batch"]) -> Batch:
+        """The examples at some indices, normalized."""
+        return self._normalized(self.x[indices], self.y[indices])
+
+    def chunk(self, start: int, stop: int) -> Batch:
+        """Consecutive examples, normalized."""
+        return self._normalized(self.x[start:stop], self.y[start:stop])
+
+    def _normalized(self, x: Array, y: Array) -> Batch:
+        return Batch((x.astype(y.dtype) - self.shift) / self.scale, y)
+
+
+def examples(dataset: Dataset, split: str, dtype: Any) -> Examples:
+    """A split (`"train"` or `"test"`) of a data set, on the device, targets in the network's float type."""
+    x = dataset.x_train if split == "train" else dataset.x_test
+    if x.dtype != np.uint8:
+        x = x.astype(dtype)
+    return Examples(
+        jnp.asarray(x),
+        jnp.asarray(dataset.targets(split), dtype),
+        jnp.asarray(dataset.shift, dtype),
+        jnp.asarray(dataset.scale, dtype),
+    )
+
+
+def batches_per_epoch(count: int, batch_size: int) -> int:
+    """Whole batches in an epoch; the rest of a permutation waits for another epoch.
+
+    **Raises:** `InputError` where a batch is larger than the data.
+    """
+    if not 1 <= batch_size <= count:
+        raise InputError(f"batch_size is {batch_size}: it must be between 1 and the {count} training examples")
+    return count // batch_size
+
+
+def epoch_order(
+    key: PRNGKeyArray, epoch: Int[Array, ""] | int, count: int, batch_size: int
+) -> Int[Array, "batches batch"]:
+    """The batches of an epoch: a permutation that depends on (seed, epoch) alone."""
+    whole = count // batch_size
+    order = jax.random.permutation(jax.random.fold_in(key, epoch), count)
+    return order[: whole * batch_size].reshape(whole, batch_size)
+
+
+def run_order(key: PRNGKeyArray, steps: int, count: int, batch_size: int) -> Int[Array, "steps batch"]:
+    """The batches of a run's first `steps` steps, epoch after epoch."""
+    epochs = -(-steps // (count // batch_size))
+    orders = [epoch_order(key, epoch, count, batch_size) for epoch in range(epochs)]
+    return jnp.concatenate(orders)[:steps]
+
+
+def evaluate(network: Network, data: Examples, loss: Loss) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Mean loss and accuracy over a whole split, by the forward pass.
+
+    With the output free every error vanishes at equilibrium, so settled predictions are the forward pass's.
+    """
+    whole = data.count // CHUNK
+    starts = jnp.arange(whole) * CHUNK
+    sums = [jnp.zeros((2,), data.y.dtype)]
+    if whole:
+        indices = starts[:, None] + jnp.arange(CHUNK)
+        sums.append(jnp.sum(jax.lax.map(lambda i: _sums(network, data.batch(i), loss), indices), axis=0))
+    if data.count % CHUNK:
+        sums.append(_sums(network, data.chunk(whole * CHUNK, data.count), loss))
+    total = sum(sums) / data.count
+    return total[0], total[1]
+
+
+def _sums(network: Network, batch: Batch, loss: Loss) -> Float[Array, "2"]:
+    prediction = network(batch.x)
+    hits = jnp.argmax(prediction, axis=-1) == jnp.argmax(batch.y, axis=-1)
+    return jnp.stack([jnp.sum(loss(prediction, batch.y)), jnp.sum(hits, dtype=prediction.dtype)])

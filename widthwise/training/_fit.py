@@ -1,0 +1,170 @@
+"""Training one network: an epoch a call, progress between epochs, checkpoint and resume."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._errors import InputError
+from .._loss import Loss, mse
+from ..algorithms import AbstractAlgorithm
+from ..data import Dataset
+from ..network import Built, Network
+from ._checkpoint import load_checkpoint, save_checkpoint
+from ._examples import Examples, batches_per_epoch, epoch_order, evaluate, examples, streams
+from ._optimizer import optimizer, schedule
+from ._step import TrainState, make_step, sampled, scan_steps, start
+
+History = dict[str, list[float]]
+
+
+class Progress(NamedTuple):
+    """What a training run tells while it runs: steps done (`stepped` of them since it last told) and in all, the
+    seconds they took, and the last epoch's mean metrics."""
+
+    done: int
+    stepped: int
+    total: int
+    seconds: float
+    metrics: dict[str, float]
+
+
+class Trained(NamedTuple):
+    """A trained network.
+
+    **Fields:** `network`; `history`: every metric at every step; `test_loss`, `test_accuracy` (None for
+    regression); `train_seconds`, `compile_seconds`: of this process (a resumed run counts what it did itself).
+    """
+
+    network: Network
+    history: History
+    test_loss: float
+    test_accuracy: float | None
+    train_seconds: float
+    compile_seconds: float
+
+
+def train(
+    built: Built,
+    algorithm: AbstractAlgorithm,
+    data: Dataset,
+    *,
+    rate: float,
+    epochs: int | None = None,
+    steps: int | None = None,
+    batch_size: int = 64,
+    loss: Loss = mse,
+    momentum: float = 0.0,
+    epsilon: float = 1e-8,
+    weight_decay: float = 0.0,
+    decay: str = "constant",
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    identity: str = "",
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Trained:
+    """Train a network with any algorithm, a whole epoch in one compiled call.
+
+    **Arguments:** `built`, `algorithm`, `data`; `rate`: base rate η, of which each leaf takes its own multiple;
+    `epochs` or `steps`: how long (one of them); `batch_size`; `loss`; `momentum`, `epsilon`, `weight_decay`: see
+    `training.optimizer`; `decay`: of the rate, `"constant"`, `"linear"` or `"cosine"` to 0; `seed`: of the order of
+    the data and the algorithm's noise (the network brings its own weights); `checkpoint`: a file written after
+    every epoch, from which the same call resumes to bit-identical results; `identity`: a name of the run that the
+    checkpoint must carry; `on_progress`: called after every epoch.
+
+    **Returns:** a `Trained`.
+
+    **Raises:** `InputError` for settings out of range and a checkpoint of another run.
+
+    >>> import widthwise as ww
+    >>> built = ww.mlp(64, 32, 10, depth=3, table=ww.parameterization("mup"), key=jax.random.key(0))
+    >>> trained = ww.train(built, ww.Backprop(), ww.data.digits(), rate=0.2, steps=20)
+    >>> trained.test_accuracy > 0.5
+    True
+    """
+    dtype = built.network.segments[0].stages.linear.weight.dtype  # type: ignore[attr-defined]
+    train_data = examples(data, "train", dtype)
+    per_epoch = batches_per_epoch(train_data.count, batch_size)
+    total = _total_steps(epochs, steps, per_epoch)
+    keys = streams(seed)
+    transform = optimizer(built, momentum=momentum, epsilon=epsilon, weight_decay=weight_decay)
+    learner = algorithm.init(built, key=keys.algorithm)
+    state = start(learner, transform, jnp.asarray(rate, dtype))
+    history: History = {}
+    if checkpoint is not None and checkpoint.exists():
+        state, history = _resumed(checkpoint, state, identity)
+
+    @jax.jit
+    def run(arrays: Any, algorithm_arrays: Any, data: Examples, order: Any, sample: Any) -> Any:
+        rule = eqx.combine(algorithm_arrays, algorithm_static)
+        step = make_step(rule, transform, loss, schedule(decay, total))
+        state = eqx.combine(arrays, static)
+        state, metrics = scan_steps(step, state, data, order, sample, keys.algorithm)
+        return eqx.filter(state, eqx.is_array), metrics
+
+    arrays, static = eqx.partition(state, eqx.is_array)
+    algorithm_arrays, algorithm_static = eqx.partition(algorithm, eqx.is_array)
+    ordered = jax.jit(lambda epoch: epoch_order(keys.order, epoch, train_data.count, batch_size))
+    compiled: dict[int, Any] = {}
+    train_seconds = compile_seconds = 0.0
+    done = int(state.step)
+    while done < total:
+        # A run of fewer steps than an epoch, or the rest of one, is a shorter scan.
+        length = min(per_epoch - done % per_epoch, total - done)
+        first = done % per_epoch
+        order = ordered(done // per_epoch)[first : first + length]
+        inputs = (arrays, algorithm_arrays, train_data, order, jnp.asarray(sampled(length)))
+        if length not in compiled:
+            began = time.perf_counter()
+            compiled[length] = run.lower(*inputs).compile()
+            compile_seconds += time.perf_counter() - began
+        began = time.perf_counter()
+        arrays, metrics = jax.block_until_ready(compiled[length](*inputs))
+        train_seconds += time.perf_counter() - began
+        done += length
+        for name, values in metrics.items():
+            history.setdefault(name, []).extend(np.asarray(values, float).tolist())
+        if checkpoint is not None:
+            save_checkpoint(checkpoint, arrays, {"identity": identity, "history": _stored(history)})
+        recent = {name: float(np.nanmean(np.asarray(v))) for name, v in metrics.items() if np.isfinite(v).any()}
+        on_progress(Progress(done, length, total, train_seconds, recent))
+    network = eqx.combine(arrays, static).learner.network
+    test_loss, test_accuracy = evaluated(network, examples(data, "test", dtype), loss)
+    accuracy = None if data.classes is None else test_accuracy
+    return Trained(network, history, test_loss, accuracy, train_seconds, compile_seconds)
+
+
+def evaluated(network: Network, data: Examples, loss: Loss) -> tuple[float, float]:
+    """Mean loss and accuracy of a network on a split, as floats."""
+    mean_loss, accuracy = eqx.filter_jit(evaluate)(network, data, loss)
+    return float(mean_loss), float(accuracy)
+
+
+def _total_steps(epochs: int | None, steps: int | None, per_epoch: int) -> int:
+    if (epochs is None) == (steps is None):
+        raise InputError(f"give epochs or steps, one of them; got epochs {epochs}, steps {steps}")
+    total = steps if epochs is None else epochs * per_epoch
+    if total is None or total < 1:
+        raise InputError(f"epochs {epochs}, steps {steps}: at least one step must be made")
+    return total
+
+
+def _resumed(checkpoint: Path, state: TrainState, identity: str) -> tuple[TrainState, History]:
+    arrays, static = eqx.partition(state, eqx.is_array)
+    arrays, header = load_checkpoint(checkpoint, arrays)
+    if header.get("identity") != identity:
+        raise InputError(f"checkpoint {checkpoint} belongs to another run; use another directory")
+    history = {
+        name: [float("nan") if value is None else value for value in values]
+        for name, values in header["history"].items()
+    }
+    return eqx.combine(arrays, static), history
+
+
+def _stored(history: History) -> dict[str, list[float | None]]:
+    return {name: [v if np.isfinite(v) else None for v in values] for name, values in history.items()}

@@ -1,0 +1,117 @@
+"""One training step: infer, take the local gradients, move the weights; and many of them in one scan."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from .._loss import Loss
+from ..algorithms import AbstractAlgorithm, Batch, Learner, Metrics
+from ._examples import Examples
+
+
+class TrainState(eqx.Module):
+    """All that a step changes, and the base rate.
+
+    **Arguments:** `learner`; `memory`: the optimizer's; `step`: steps made; `rate`: base rate η.
+    """
+
+    learner: Learner
+    memory: Any
+    step: Int[Array, ""]
+    rate: Float[Array, ""]
+
+
+Step = Callable[[TrainState, Batch, PRNGKeyArray, Bool[Array, ""] | None], tuple[TrainState, Metrics]]
+
+
+def make_step(
+    algorithm: AbstractAlgorithm,
+    optimizer: optax.GradientTransformationExtraArgs,
+    loss: Loss,
+    schedule: optax.Schedule = lambda step: 1.0,
+) -> Step:
+    """A function that makes one training step.
+
+        θ <- θ + optimizer(gradient of the local energies at the algorithm's inputs and targets)
+
+    **Arguments:** `algorithm`; `optimizer`: from `training.optimizer`; `loss`; `schedule`: factor on the base rate
+    at each step.
+
+    **Returns:** `step(state, batch, key, sample=None) -> (state, metrics)`. With `sample`, a boolean array, the
+    algorithm's own diagnostics (cosine to backprop, curvature) are measured where it is true, NaN where not.
+    """
+
+    def step(
+        state: TrainState, batch: Batch, key: PRNGKeyArray, sample: Bool[Array, ""] | None = None
+    ) -> tuple[TrainState, Metrics]:
+        # Accelerators would otherwise multiply in TF32, whose rounding drowns the residual.
+        with jax.default_matmul_precision("float32"):
+            gradients, metrics = algorithm.grads(state.learner, batch, loss, key=key)
+            if sample is not None:
+                metrics = metrics | _at_samples(
+                    sample, lambda: algorithm.diagnose(state.learner, batch, loss, gradients, key=key)
+                )
+            parameters = eqx.filter(state.learner.network, eqx.is_inexact_array)
+            rate = state.rate * schedule(state.step)
+            updates, memory = optimizer.update(gradients, state.memory, parameters, rate=rate)
+            network = eqx.apply_updates(state.learner.network, updates)
+        learner = eqx.tree_at(lambda held: held.network, state.learner, network)
+        return TrainState(learner, memory, state.step + 1, state.rate), metrics
+
+    return step
+
+
+def _at_samples(sample: Bool[Array, ""], measure: Callable[[], Metrics]) -> Metrics:
+    """What `measure` finds where `sample` is true, NaN of the same shapes elsewhere."""
+    shapes = jax.eval_shape(measure)
+
+    def skipped() -> Metrics:
+        return jax.tree.map(lambda leaf: jnp.full(leaf.shape, jnp.nan, leaf.dtype), shapes)
+
+    return jax.lax.cond(sample, measure, skipped)
+
+
+def start(
+    learner: Learner, optimizer: optax.GradientTransformationExtraArgs, rate: Float[Array, ""]
+) -> TrainState:
+    """The state before the first step."""
+    memory = optimizer.init(eqx.filter(learner.network, eqx.is_inexact_array))
+    return TrainState(learner, memory, jnp.zeros((), jnp.int32), rate)
+
+
+def scan_steps(
+    step: Step,
+    state: TrainState,
+    data: Examples,
+    order: Int[Array, "steps batch"],
+    sample: Bool[Array, " steps"],
+    key: PRNGKeyArray,
+) -> tuple[TrainState, Metrics]:
+    """Many steps in one compiled loop.
+
+    **Arguments:** `order`: the examples of each step; `sample`: at which steps to measure the diagnostics; `key`:
+    the algorithm's stream, folded with the step count.
+
+    **Returns:** the last state, and metrics with a leading axis of steps.
+    """
+    arrays, static = eqx.partition(state, eqx.is_array)
+
+    def body(arrays: Any, row: tuple[Array, Array]) -> tuple[Any, Metrics]:
+        state = eqx.combine(arrays, static)
+        batch = data.batch(row[0])
+        state, metrics = step(state, batch, jax.random.fold_in(key, state.step), row[1])
+        return eqx.filter(state, eqx.is_array), metrics
+
+    arrays, metrics = jax.lax.scan(body, arrays, (order, sample))
+    return eqx.combine(arrays, static), metrics
+
+
+def sampled(steps: int, count: int = 8) -> list[bool]:
+    """Which of some steps to diagnose: about `count`, evenly, the first among them."""
+    every = max(1, steps // count)
+    return [index % every == 0 for index in range(steps)]
