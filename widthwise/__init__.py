@@ -30,7 +30,7 @@ _PUBLIC = {
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 _MODULES = ("data", "theory", "report")
 
-__all__ = [  # noqa: PLE0604
+__all__ = [
     *_HOME,
     *_MODULES,
 ]

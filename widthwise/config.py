@@ -30,6 +30,7 @@ RELAXATIONS = {
 }
 LOSSES = {"mse": "widthwise._loss:mse", "ce": "widthwise._loss:cross_entropy"}
 DTYPES = ("float32", "float64")
+SCHEDULES = ("constant", "linear", "cosine")
 
 # Which settings belong to predictive coding alone; given without it they would be ignored.
 PREDICTIVE_CODING = (
@@ -48,7 +49,17 @@ TAKES = {
     "error": {"iterations": "iterations", "activity_rate": "rate", "tolerance": "tolerance"},
     "exact": {"tolerance": "tolerance"},
 }
-TABLE = ("optimizer", "gamma_bar", "richness", "gauge", "output_loss", "weight_decay_kind", "base_width", "base_depth")
+# What a table is made from; a table's file fixes them all.
+TABLE = (
+    "optimizer",
+    "gamma_bar",
+    "richness",
+    "gauge",
+    "output_loss",
+    "weight_decay_kind",
+    "base_width",
+    "base_depth",
+)
 ALL = "train transfer check table"
 RUN = "train transfer"
 NET = "train transfer check"
@@ -112,6 +123,7 @@ class Run(pydantic.BaseModel):
             ("algorithm", self.algorithm, ALGORITHMS),
             ("loss", self.loss, LOSSES),
             ("dtype", self.dtype, DTYPES),
+            ("schedule", self.schedule, SCHEDULES),
             ("relaxation", self.relaxation, RELAXATIONS),
         ):
             if value is not None and value not in options:
@@ -184,7 +196,9 @@ def algorithm_of(run: Run, table: Parameterization) -> "AbstractAlgorithm":
 
     **Raises:** `InputError` for settings that it, or its relaxation, does not take.
     """
-    given = {name: getattr(run, name) for name in PREDICTIVE_CODING if getattr(run, name) not in (None, False)}
+    values = {name: getattr(run, name) for name in PREDICTIVE_CODING}
+    # By identity: 0 equals False, and must not pass for a setting that was not given.
+    given = {name: value for name, value in values.items() if value is not None and value is not False}
     rule = found(run.algorithm, ALGORITHMS)
     if run.algorithm != "pc":
         if given:

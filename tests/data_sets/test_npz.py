@@ -83,9 +83,7 @@ def test_missing_array(path):
     refused(path, "holds x_train, labels; expected .* x_train, y_train, x_test, y_test")
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"PK\x03\x04 no archive", b"no archive at all", b"\x93NUMPY broken"]
-)
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no archive", b"no archive at all", b"\x93NUMPY broken"])
 def test_not_an_archive(path, content):
     path.write_bytes(content)
     refused(path, "cannot be read")

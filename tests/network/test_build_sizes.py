@@ -185,17 +185,13 @@ def test_biases_start_at_zero():
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 def test_dtype(dtype):
     built = made(table(), bias=True, dtype=dtype)
-    assert {leaf.dtype for leaf in jax.tree.leaves(eqx.filter(built.network, eqx.is_array))} == {
-        jnp.dtype(dtype)
-    }
+    assert {leaf.dtype for leaf in jax.tree.leaves(eqx.filter(built.network, eqx.is_array))} == {jnp.dtype(dtype)}
     assert built.network(jnp.ones((2, D), dtype)).dtype == dtype
 
 
 def test_default_dtype_of_a_user(float32):
     built = made(table(), bias=True)
-    assert {leaf.dtype for leaf in jax.tree.leaves(eqx.filter(built.network, eqx.is_array))} == {
-        jnp.dtype("float32")
-    }
+    assert {leaf.dtype for leaf in jax.tree.leaves(eqx.filter(built.network, eqx.is_array))} == {jnp.dtype("float32")}
 
 
 @pytest.mark.parametrize(("depth", "segments"), [(2, [1, 1]), (3, [1, 1, 1]), (9, [1, 7, 1])])
@@ -242,7 +238,4 @@ def test_moments_of_a_moved_table_stay(optimizer):
             plain = table(name, optimizer=optimizer)
             one, two = (made(t, residual=residual) for t in (plain, plain.gauged(moves)))
             assert distance(matrices(two), matrices(one)) < 1e-14
-            assert (
-                two.network.segments[0].stages.linear.multiplier
-                != one.network.segments[0].stages.linear.multiplier
-            )
+            assert two.network.segments[0].stages.linear.multiplier != one.network.segments[0].stages.linear.multiplier

@@ -43,13 +43,12 @@ NETWORKS = {
 
 
 def x_of(batch=6, size=5):
-    return jax.random.normal(jax.random.key(11), (batch, size))
+    return jnp.asarray(np.random.default_rng(11).normal(size=(batch, size)))
 
 
 def random_like(states, seed):
-    leaves, tree = jax.tree.flatten(states)
-    keys = jax.random.split(jax.random.key(seed), len(leaves))
-    return tree.unflatten(jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True))
+    draw = np.random.default_rng(seed).normal
+    return jax.tree.map(lambda leaf: jnp.asarray(draw(size=leaf.shape)), states)
 
 
 def plain_perturbed(layers, x, errors):
@@ -93,9 +92,7 @@ def case(request):
     return compute(x_of()) | {"depth": network.depth}
 
 
-@pytest.mark.parametrize(
-    "part", ["forward", "call", "head", "perturbed", "unperturbed", "pullback", "inputs", "above"]
-)
+@pytest.mark.parametrize("part", ["forward", "call", "head", "perturbed", "unperturbed", "pullback", "inputs", "above"])
 def test_the_chain_is_the_plain_loop(case, part):
     assert distance(*case[part]) < EXACT
 
@@ -126,9 +123,7 @@ def test_each_and_sweep_agree_where_layers_do_not_wait(depth):
     assert distance(each(lambda stage, row: stage(row), segment, rows), expected) < EXACT
     for reverse in (False, True):
         start = jnp.zeros((), int)
-        count, out = sweep(
-            lambda c, stage, row: (c + 1, (stage(row), c)), start, segment, rows, reverse=reverse
-        )
+        count, out = sweep(lambda c, stage, row: (c + 1, (stage(row), c)), start, segment, rows, reverse=reverse)
         assert int(count) == depth
         assert distance(out[0], expected) < EXACT
         order = list(range(depth))

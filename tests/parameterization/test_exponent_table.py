@@ -176,8 +176,7 @@ def shapes(table, field):
 
 def shifted(rows, shift):
     return {
-        role: tuple(Fraction(x) + Fraction(y) for x, y in zip(row, shift, strict=True))
-        for role, row in rows.items()
+        role: tuple(Fraction(x) + Fraction(y) for x, y in zip(row, shift, strict=True)) for role, row in rows.items()
     }
 
 
@@ -213,9 +212,7 @@ def test_depth_multipliers_are_the_papers_absolute_ones():
     n, layers, d = 96, 24, 12
 
     def value(role, fan_in, fan_out):
-        return table.scalings[role].multiplier.at(
-            table.size(fan_in=fan_in, fan_out=fan_out, width=n, depth=layers)
-        )
+        return table.scalings[role].multiplier.at(table.size(fan_in=fan_in, fan_out=fan_out, width=n, depth=layers))
 
     # Relative 1e-15: two roundings of each power.
     assert value(Role.INPUT, d, n) == pytest.approx(1 / math.sqrt(d), rel=1e-15)
@@ -240,9 +237,7 @@ def test_depth_rates_are_relative_to_the_base():
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_all_tables_coincide_at_the_base(name, optimizer):
     richness = "1/4" if name == "richness" else None
-    table = parameterization(
-        name, algorithm="pc", gamma_bar=-1, optimizer=optimizer, richness=richness, base_width=48
-    )
+    table = parameterization(name, algorithm="pc", gamma_bar=-1, optimizer=optimizer, richness=richness, base_width=48)
     for role, scaling in table.scalings.items():
         fan_in = 48 if role.grows_with_fan_in else 12
         size = table.size(fan_in=fan_in, fan_out=48, width=48, depth=5)

@@ -22,8 +22,7 @@ MOVES = st.dictionaries(st.sampled_from(list(Role)), st.tuples(SHIFTS, SHIFTS), 
 # Arguments, not tables: run-time type checks draw random numbers, which Hypothesis forbids in strategies.
 ARGUMENTS = st.fixed_dictionaries(
     {
-        "name": st.sampled_from(["sp", "ntp", "mup", "mupc"])
-        | st.fractions(0, Fraction(1, 2), max_denominator=8),
+        "name": st.sampled_from(["sp", "ntp", "mup", "mupc"]) | st.fractions(0, Fraction(1, 2), max_denominator=8),
         "algorithm": st.just("pc"),
         "optimizer": st.sampled_from(OPTIMIZERS),
         "gamma_bar": st.sampled_from(["0", "-1/2", "-1", "-3/2"]),
@@ -42,10 +41,7 @@ def made(arguments):
 
 def total(one, two):
     zero = (Fraction(0), Fraction(0))
-    return {
-        role: tuple(x + y for x, y in zip(one.get(role, zero), two.get(role, zero), strict=True))
-        for role in Role
-    }
+    return {role: tuple(x + y for x, y in zip(one.get(role, zero), two.get(role, zero), strict=True)) for role in Role}
 
 
 @settings(max_examples=50, deadline=None)
@@ -94,10 +90,7 @@ def test_invariants(arguments, moves):
         one, two = table.scalings[role].letters(role), after.scalings[role].letters(role)
         for suffix in ("", "_depth"):
             assert one["a" + suffix] + one["b" + suffix] == two["a" + suffix] + two["b" + suffix]
-            assert (
-                one["c" + suffix] + factor * one["a" + suffix]
-                == two["c" + suffix] + factor * two["a" + suffix]
-            )
+            assert one["c" + suffix] + factor * one["a" + suffix] == two["c" + suffix] + factor * two["a" + suffix]
 
 
 @settings(max_examples=50, deadline=None)

@@ -65,7 +65,5 @@ def test_imports_the_standard_library_only():
         "heavy = {'jax', 'numpy', 'equinox', 'optax', 'jaxtyping', 'scipy'} & set(sys.modules);"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -21,9 +21,7 @@ def test_round_trip(arguments, moves):
 
 
 def test_round_trip_of_a_file(tmp_path):
-    table = parameterization(
-        "mupc", algorithm="pc", gamma_bar=-1, optimizer="adam", gauge="mup", base_width=128
-    )
+    table = parameterization("mupc", algorithm="pc", gamma_bar=-1, optimizer="adam", gauge="mup", base_width=128)
     save(table, tmp_path / "t.json")
     assert load(tmp_path / "t.json") == table
     assert load(str(tmp_path / "t.json")) == table

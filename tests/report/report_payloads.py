@@ -89,10 +89,7 @@ def diverged(rule: dict[str, Any]) -> dict[str, Any]:
     nothing = dict.fromkeys(("drift_octaves_per_doubling", "drift_se", "stable_drift", "regret"))
     per_size = ("optimum_log2", "optimum_se", "largest_stable_log2", "best_loss", "residual_at_optimum")
     return {
-        "summary": rule["summary"]
-        | nothing
-        | {key: [None] * many for key in per_size}
-        | {"transfers": False},
+        "summary": rule["summary"] | nothing | {key: [None] * many for key in per_size} | {"transfers": False},
         "curves": [run | {"diverged": True, "final_loss": None} for run in rule["curves"]],
     }
 

@@ -89,9 +89,7 @@ def test_every_drawing_has_an_alternative_text(draw):
 
 
 def test_ids_are_unique_and_every_reference_is_met():
-    page = "".join(
-        report.svg(draw(CASES["two axes"])) for draw in (report.transfer_figure, report.drift_figure)
-    )
+    page = "".join(report.svg(draw(CASES["two axes"])) for draw in (report.transfer_figure, report.drift_figure))
     ids = re.findall(r'\bid="([^"]+)"', page)
     used = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', page))
     assert len(ids) == len(set(ids))

@@ -41,16 +41,17 @@ class Layer:
         return out + z if self.residual else out
 
 
-def unrolled(network):
-    """A network as a list of layers, one a depth."""
+def unrolled(network, traced=False):
+    """A network as a list of layers, one a depth; `traced` where it is differentiated."""
+    read = (lambda array: array) if traced else np.asarray
     layers = []
     for segment in network.segments:
         linear, stage = segment.stages.linear, segment.stages
         for depth in range(segment.depth):
-            matrix = linear.multiplier * np.asarray(linear.weight)[depth]
+            matrix = linear.multiplier * read(linear.weight)[depth]
             offset = np.zeros(matrix.shape[0])
             if linear.bias is not None:
-                offset = linear.bias_multiplier * np.asarray(linear.bias)[depth]
+                offset = linear.bias_multiplier * read(linear.bias)[depth]
             layers.append(Layer(matrix, offset, stage.before, stage.after, stage.residual))
     return layers
 
@@ -58,9 +59,7 @@ def unrolled(network):
 def per_layer(network, precisions):
     """Precisions of the segments, one a layer."""
     return [
-        precision
-        for segment, precision in zip(network.segments, precisions, strict=True)
-        for _ in range(segment.depth)
+        precision for segment, precision in zip(network.segments, precisions, strict=True) for _ in range(segment.depth)
     ]
 
 
@@ -93,6 +92,20 @@ def energy(layers, gammas, hidden, x, y, loss):
     return total + gammas[-1] * loss(layers[-1](below), y)
 
 
+def displaced(layers, x, errors):
+    """h_l = f_l(h_{l-1}) + e_l for the hidden layers."""
+    hidden = []
+    for layer, error in zip(layers[:-1], errors, strict=True):
+        x = layer(x) + error
+        hidden.append(x)
+    return hidden
+
+
+def error_energy(layers, gammas, errors, x, y, loss):
+    """F of every example as a function of the errors."""
+    return energy(layers, gammas, displaced(layers, x, errors), x, y, loss)
+
+
 def stacked(states):
     """A library's states as a list, one array (batch, units) a layer."""
     return [leaf for state in states for leaf in state]
@@ -111,9 +124,11 @@ def distance(found, expected):
 
 def batch_of(loss, batch=6, in_size=5, out_size=3, seed=0):
     """Inputs and targets: real numbers for mse, class probabilities for ce."""
-    one, two = jax.random.split(jax.random.key(seed))
-    y = jax.random.normal(two, (batch, out_size))
-    return Batch(jax.random.normal(one, (batch, in_size)), jax.nn.softmax(3 * y) if loss == "ce" else y)
+    draw = np.random.default_rng(seed).normal
+    x, y = jnp.asarray(draw(size=(batch, in_size))), draw(size=(batch, out_size))
+    if loss == "ce":
+        y = np.exp(3 * y) / np.exp(3 * y).sum(-1, keepdims=True)
+    return Batch(x, jnp.asarray(y))
 
 
 def build(
@@ -134,17 +149,13 @@ def build(
     if table is None:
         table = parameterization("mupc" if residual else "mup", algorithm="pc", base_width=4, base_depth=3)
     make = residual_mlp if residual else functools.partial(mlp, state=state)
-    key, draw = jax.random.split(jax.random.key(seed))
     options = {"depth": depth, "activation": activation, "table": table, "bias": bias, "gain": gain}
-    built = make(in_size, width, out_size, key=key, **options)
-    return shaken(built, draw) if bias else built
+    built = make(in_size, width, out_size, key=jax.random.key(seed), **options)
+    return shaken(built) if bias else built
 
 
-def shaken(built, key):
+def shaken(built):
     """The same with random biases, since zeros would hide their errors."""
-    keys = jax.random.split(key, len(built.network.segments))
-    biases = [
-        0.3 * jax.random.normal(k, segment.stages.linear.bias.shape)
-        for k, segment in zip(keys, built.network.segments, strict=True)
-    ]
+    draw = np.random.default_rng(9).normal
+    biases = [jnp.asarray(0.3 * draw(size=segment.stages.linear.bias.shape)) for segment in built.network.segments]
     return eqx.tree_at(lambda b: [s.stages.linear.bias for s in b.network.segments], built, biases)

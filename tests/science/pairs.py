@@ -5,6 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from widthwise.network import AbstractStage, Network, Segment
 
@@ -59,14 +60,14 @@ class OutOf(AbstractStage):
 def pair_network(phi="tanh", depth=3, sizes=(5, 6, 4, 3), seed=3):
     """The network, and its stages as a plain list."""
     d, n, m, out = sizes
-    k = jax.random.split(jax.random.key(seed), 6)
+    draw = np.random.default_rng(seed).normal
 
-    def normal(key, *shape):
-        return jax.random.normal(key, shape) / jnp.sqrt(jnp.float64(shape[-1]))
+    def normal(*shape):
+        return jnp.asarray(0.7 * draw(size=shape) / np.sqrt(shape[-1]))
 
-    into = Into(normal(k[0], 1, n, d), normal(k[1], 1, m, d), phi)
-    pair = Pair(normal(k[2], depth, n, n), 0.5 * normal(k[3], depth, m, n), phi)
-    out_of = OutOf(normal(k[4], 1, out, n), normal(k[5], 1, out, m))
+    into = Into(normal(1, n, d), normal(1, m, d), phi)
+    pair = Pair(normal(depth, n, n), 0.5 * normal(depth, m, n), phi)
+    out_of = OutOf(normal(1, out, n), normal(1, out, m))
     network = Network((Segment(into, 1), Segment(pair, depth), Segment(out_of, 1)), d, out)
     return network, plain_stages(network)
 
@@ -76,7 +77,7 @@ def plain_stages(network):
     stages = []
     for segment in network.segments:
         for index in range(segment.depth):
-            stages.append(jax.tree.map(lambda leaf, i=index: leaf[i], segment.stages))
+            stages.append(jax.tree.map(lambda leaf, i=index: np.asarray(leaf)[i], segment.stages))
     return stages
 
 

@@ -148,9 +148,7 @@ def test_the_lock_holds_against_another_process_until_kill_9(home):
     )
     try:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(
-            InputError, match=rf"another process \(pid {holder.pid}\) is using {held}: .*--out"
-        ):
+        with pytest.raises(InputError, match=rf"another process \(pid {holder.pid}\) is using {held}: .*--out"):
             RunStore.open(held, kind="train", spec={})
         assert read(held)[1] == []
     finally:
@@ -254,9 +252,7 @@ def test_another_schema_version(home):
     spec = json.loads((home / "spec.json").read_text())
     (home / "spec.json").write_text(json.dumps(spec | {"schema_version": 7}))
     for attempt in (open_store, read):
-        with pytest.raises(
-            InputError, match=r"spec.json has schema version 7, expected 1: use another --out"
-        ):
+        with pytest.raises(InputError, match=r"spec.json has schema version 7, expected 1: use another --out"):
             attempt(home)
     (home / "spec.json").write_text(json.dumps(spec))
     with (home / "records.jsonl").open("a") as file:
@@ -342,9 +338,7 @@ def test_no_permission(home):
 
 
 @pytest.mark.parametrize("name", ["spec.json", "records.jsonl", "lock"])
-@pytest.mark.parametrize(
-    "make", [os.symlink, lambda _, link: os.mkfifo(link), lambda _, link: os.mkdir(link)]
-)
+@pytest.mark.parametrize("make", [os.symlink, lambda _, link: os.mkfifo(link), lambda _, link: os.mkdir(link)])
 def test_links_and_pipes_are_refused(home, tmp_path, name, make):
     outside = tmp_path / "outside"
     outside.write_bytes((home / name).read_bytes() + b"tail")
@@ -441,9 +435,7 @@ def test_write_json_is_atomic(tmp_path):
 
 
 def test_content_hash_is_stable():
-    assert content_hash({"rate": 0.1, "widths": [1, 2]}) == content_hash(
-        {"widths": (1, 2), "rate": np.float64(0.1)}
-    )
+    assert content_hash({"rate": 0.1, "widths": [1, 2]}) == content_hash({"widths": (1, 2), "rate": np.float64(0.1)})
     assert content_hash({"rate": 0.1}) != content_hash({"rate": math.nextafter(0.1, 1)})
     assert content_hash({"rate": 0.1}) == "1b8466c9cf756166"
     assert len({content_hash({"seed": seed}) for seed in range(100)}) == 100

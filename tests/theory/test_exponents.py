@@ -127,22 +127,23 @@ def test_biases_that_learn_too_fast_or_too_slowly(residual):
     assert slopes(with_rates(table, {Role.OUTPUT_BIAS: 1}), bias=True) == (0, 0, 1)
 
 
-@pytest.mark.parametrize("shape", [SHAPES[0], SHAPES[-1]])
 @pytest.mark.parametrize(("algorithm", "gamma_bar"), RULES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_gauges_predict_the_same(optimizer, algorithm, gamma_bar, shape):
+def test_gauges_predict_the_same(optimizer, algorithm, gamma_bar):
+    def predictions(table):
+        return [slopes(table, **shape) for shape in SHAPES]
+
     draw = random.Random(0)
-    for name in ("sp", *NAMED):
+    for name in ("sp", "ntp", "mup", "mupc"):
         table = parameterization(name, algorithm=algorithm, optimizer=optimizer, gamma_bar=gamma_bar)
         shifts = {role: Fraction(draw.randint(-6, 6), 4) for role in Role}
         wrong = with_rates(with_rates(table, shifts), {Role.OUTPUT: shifts[Role.INPUT]}, "init")
         for start in (table, wrong):
-            expected = slopes(start, **shape)
+            expected = predictions(start)
             for gauge in GAUGES:
-                assert slopes(start.in_gauge(gauge), **shape) == expected
-            for _ in range(2):
-                moves = {role: Fraction(draw.randint(-8, 8), 5) for role in Role}
-                assert slopes(start.gauged(moves), **shape) == expected
+                assert predictions(start.in_gauge(gauge)) == expected
+            moves = {role: Fraction(draw.randint(-8, 8), 5) for role in Role}
+            assert predictions(start.gauged(moves)) == expected
 
 
 def test_hidden_precisions_count_too():
@@ -161,7 +162,7 @@ def test_refusals():
         predicted_slopes(dataclasses.replace(table, algorithm="dtp"))
 
 
-WIDTHS, SEEDS, DEPTH = (128, 256, 512), 8, 4
+WIDTHS, SEEDS, DEPTH = (128, 512), 8, 4
 
 
 @jax.jit
@@ -198,28 +199,26 @@ def measured_slopes(table, residual):
     )
     points = []
     for width in WIDTHS:
-        fans = [8, *[width] * (DEPTH - 1), 4]
-        sizes = [
-            table.size(fan_in=i, fan_out=o, width=width, depth=DEPTH) for i, o in itertools.pairwise(fans)
-        ]
+        sizes = [table.size(fan_in=i, fan_out=o, width=width, depth=DEPTH) for i, o in fans(width)]
         factors = [
             jnp.array([getattr(table.scalings[r], kind).at(s) for r, s in zip(roles, sizes, strict=True)])
             for kind in ("init", "multiplier", "rate", "precision")
         ]
-        points.append(
-            np.mean([first_order(*draws(width, seed), *factors, switches) for seed in range(SEEDS)], 0)
-        )
+        points.append(np.mean([first_order(*draws(width, seed), *factors, switches) for seed in range(SEEDS)], 0))
     return np.polyfit(np.log2(WIDTHS), points, 1)[0]
+
+
+def fans(width):
+    return list(itertools.pairwise([8, *[width] * (DEPTH - 1), 4]))
 
 
 @functools.cache
 def draws(width, seed):
-    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), width), DEPTH + 2)
-    fans = [8, *[width] * (DEPTH - 1), 4]
-    normals = [
-        jax.random.normal(k, (o, i)) for k, (i, o) in zip(keys[2:], itertools.pairwise(fans), strict=True)
-    ]
-    return normals, jax.random.normal(keys[0], (6, 8)), jax.random.normal(keys[1], (6, 4))
+    draw = np.random.default_rng([width, seed])
+    normals = [draw.normal(size=(fan_out, fan_in)) for fan_in, fan_out in fans(width)]
+    # Large targets: that f at the start is random adds little to the seeds' scatter.
+    x, y = draw.normal(size=(16, 8)), 3 * draw.normal(size=(16, 4))
+    return jax.tree.map(jnp.asarray, (normals, x, y))
 
 
 def cases():
@@ -245,4 +244,5 @@ def cases():
 @pytest.mark.parametrize(("table", "residual"), list(cases()))
 def test_first_order_movement_of_linear_networks(table, residual):
     expected = [float(slope) for slope in predicted_slopes(table, depth=DEPTH, residual=residual).values()]
-    np.testing.assert_allclose(measured_slopes(table, residual), expected, atol=0.15)
+    # Exponents are multiples of 1/2, so that a miscount is off by twice the tolerance at least.
+    np.testing.assert_allclose(measured_slopes(table, residual), expected, atol=0.25)

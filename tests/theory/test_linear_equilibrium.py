@@ -80,9 +80,7 @@ def test_errors_equal_the_dense_solve(name):
     matrices, _, x, y = problem(name)
     states = [np.asarray(h) for h in (x, *dense(name), y)]
     errors = jax.jit(fixed_point_errors)(*problem(name))
-    expected = [
-        above - below @ A.T for A, (below, above) in zip(matrices, itertools.pairwise(states), strict=True)
-    ]
+    expected = [above - below @ A.T for A, (below, above) in zip(matrices, itertools.pairwise(states), strict=True)]
     assert_all_close(errors, expected, atol=1e-10, rtol=0)
 
 
@@ -118,14 +116,15 @@ def test_hessian_equals_automatic_differentiation(name):
 @each_problem
 def test_weight_gradients_are_those_of_the_equilibrated_energy(name):
     matrices, *rest = problem(name)
-    mean_energy = jax.jit(mean_equilibrated_energy)
-    assert_all_close(gradients(name), jax.jit(jax.grad(mean_energy))(matrices, *rest), atol=1e-10)
+    value_and_gradient = jax.jit(jax.value_and_grad(mean_equilibrated_energy))
+    assert_all_close(gradients(name), value_and_gradient(matrices, *rest)[1], atol=1e-10)
     draw = np.random.default_rng(9)
     direction = [draw.normal(size=A.shape) for A in matrices]
-    plus, minus = (
-        mean_energy([A + step * d for A, d in zip(matrices, direction, strict=True)], *rest)
+    moved = [
+        [jnp.asarray(np.asarray(A) + step * d) for A, d in zip(matrices, direction, strict=True)]
         for step in (1e-5, -1e-5)
-    )
+    ]
+    plus, minus = (value_and_gradient(m, *rest)[0] for m in moved)
     along = sum(np.sum(np.asarray(g) * d) for g, d in zip(gradients(name), direction, strict=True))
     np.testing.assert_allclose(along, (plus - minus) / 2e-5, rtol=1e-7)
 
@@ -150,8 +149,9 @@ def test_only_ratios_of_precisions_move_activities(name):
 @each_problem
 def test_rescaling_is_the_curvature_in_other_units(name):
     matrices, precisions, *_ = problem(name)
-    expected = (np.eye(3) + curvature_matrix(matrices, precisions)) / precisions[-1]
-    np.testing.assert_allclose(rescaling(matrices, precisions), expected, rtol=1e-12)
+    curvature = np.asarray(jax.jit(curvature_matrix)(matrices, precisions))
+    expected = (np.eye(3) + curvature) / np.asarray(precisions)[-1]
+    np.testing.assert_allclose(jax.jit(rescaling)(matrices, precisions), expected, rtol=1e-12)
 
 
 def test_small_output_precision_is_backprop():
@@ -163,24 +163,29 @@ def test_small_output_precision_is_backprop():
             f = f @ A.T
         return 0.5 * jnp.mean(jnp.sum((y - f) ** 2, axis=-1))
 
-    found = equilibrium_weight_gradients(matrices, [1.0, 1.0, 1.0, 1e-9], x, y)
-    assert_all_close([g / 1e-9 for g in found], jax.grad(loss)(matrices), rtol=1e-6, atol=1e-8)
+    found = jax.jit(equilibrium_weight_gradients)(matrices, jnp.array([1.0, 1.0, 1.0, 1e-9]), x, y)
+    expected = jax.jit(jax.grad(loss))(matrices)
+    assert_all_close([np.asarray(g) / 1e-9 for g in found], expected, rtol=1e-6, atol=1e-8)
+
+
+# One shape for all networks of a width: they share their compiled draws.
+NETWORK = {"in_size": 8, "out_size": 3, "depth": 3}
 
 
 @pytest.mark.parametrize("build", [mlp, residual_mlp])
 def test_effective_matrices_reproduce_the_network(build):
-    keys = jax.random.split(jax.random.key(0))
-    built = build(6, 9, 3, depth=4, activation="linear", table=parameterization("mupc"), key=keys[0])
-    x = jax.random.normal(keys[1], (BATCH, 6))
-    f = np.asarray(x)
-    for A in effective_matrices(built.network):
+    table = parameterization("mupc")
+    network = build(width=64, activation="linear", table=table, key=jax.random.key(0), **NETWORK).network
+    x = np.random.default_rng(0).normal(size=(BATCH, 8))
+    f = x
+    for A in effective_matrices(network):
         f = f @ np.asarray(A).T
-    np.testing.assert_allclose(f, built.network(x), rtol=1e-12)
+    np.testing.assert_allclose(f, network(jnp.asarray(x)), rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("options", [{"activation": "tanh"}, {"activation": "linear", "bias": True}])
 def test_networks_without_a_closed_form_are_refused(options):
-    built = mlp(6, 9, 3, depth=4, table=parameterization("mup"), key=jax.random.key(0), **options)
+    built = mlp(width=64, table=parameterization("mup"), key=jax.random.key(0), **NETWORK, **options)
     with pytest.raises(InputError, match="activation='linear' and bias=False"):
         effective_matrices(built.network)
 
@@ -192,7 +197,7 @@ def mean_curvature(name, gamma_bar, width, seeds=8):
     traces = []
     for seed in range(seeds):
         key = jax.random.fold_in(jax.random.key(seed), width)
-        network = mlp(8, width, 3, depth=3, activation="linear", table=table, key=key).network
+        network = mlp(width=width, activation="linear", table=table, key=key, **NETWORK).network
         curvature = curvature_matrix(effective_matrices(network), [s.precision for s in network.segments])
         traces.append(np.trace(curvature))
     return np.mean(traces)
@@ -215,6 +220,4 @@ def test_width_slope_of_the_curvature(name, gamma_bar, slope):
 
 def test_standard_parameterization_sits_at_the_gauss_newton_end():
     for width in (64, 256):
-        np.testing.assert_allclose(
-            mean_curvature("sp", "0", width), mean_curvature("mup", "-1", width), rtol=1e-12
-        )
+        np.testing.assert_allclose(mean_curvature("sp", "0", width), mean_curvature("mup", "-1", width), rtol=1e-12)

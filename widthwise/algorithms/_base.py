@@ -76,9 +76,7 @@ class AbstractAlgorithm(eqx.Module):
         gradients = local_gradients(learner.network, found.precisions, found.inputs, found.errors)
         return gradients, forward_metrics(found.prediction, batch, loss) | found.metrics
 
-    def diagnose(
-        self, learner: Learner, batch: Batch, loss: Loss, gradients: Network, *, key: PRNGKeyArray
-    ) -> Metrics:
+    def diagnose(self, learner: Learner, batch: Batch, loss: Loss, gradients: Network, *, key: PRNGKeyArray) -> Metrics:
         """Measurements too dear for every step: none, unless the algorithm has some."""
         return {}
 
@@ -133,12 +131,13 @@ def cosine(a: Network, b: Network) -> tuple[Float[Array, ""], Float[Array, " lay
 
     **Returns:** ⟨a, b⟩ / (|a| |b|) of all weights together, and of each layer's; 0 where one vanishes.
     """
-    dots, lefts, rights = [], [], []
-    for left, right in zip(a.segments, b.segments, strict=True):
-        pairs = zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True)
+    dots: list[Array] = []
+    lefts: list[Array] = []
+    rights: list[Array] = []
+    for one, other in zip(a.segments, b.segments, strict=True):
+        pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
         sums = [
-            tuple(jnp.sum(u * v, axis=tuple(range(1, u.ndim))) for u, v in ((p, q), (p, p), (q, q)))
-            for p, q in pairs
+            tuple(jnp.sum(u * v, axis=tuple(range(1, u.ndim))) for u, v in ((p, q), (p, p), (q, q))) for p, q in pairs
         ]
         for part, column in zip((dots, lefts, rights), zip(*sums, strict=True), strict=True):
             part.append(sum(column))

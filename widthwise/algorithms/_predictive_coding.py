@@ -12,7 +12,6 @@ from ..parameterization import OUTPUT_LOSSES
 from ._backprop import Backprop
 from ._base import AbstractAlgorithm, Batch, Inference, Learner, Metrics, Precisions, cosine
 
-
 # ‖C‖ differs little between examples, and six sweeps over a whole batch would cost as much as inference.
 PROBED = 4
 
@@ -48,9 +47,7 @@ class PredictiveCoding(AbstractAlgorithm):
 
     def problem(self, learner: Learner, batch: Batch, loss: Loss) -> Problem:
         """The energy of one batch."""
-        return Problem(
-            learner.network, self._precisions(learner, batch), batch.x, batch.y, loss, self.fixed_prediction
-        )
+        return Problem(learner.network, self._precisions(learner, batch), batch.x, batch.y, loss, self.fixed_prediction)
 
     def infer(self, learner: Learner, batch: Batch, loss: Loss, *, key: PRNGKeyArray) -> Inference:
         """Settle the activities, and hand over what each layer then sees and by how much it errs."""
@@ -70,9 +67,7 @@ class PredictiveCoding(AbstractAlgorithm):
         errors = (*point.errors, point.output_error[None])
         return Inference(inputs(batch.x, point.states), errors, precisions, start.prediction, metrics)
 
-    def diagnose(
-        self, learner: Learner, batch: Batch, loss: Loss, gradients: Network, *, key: PRNGKeyArray
-    ) -> Metrics:
+    def diagnose(self, learner: Learner, batch: Batch, loss: Loss, gradients: Network, *, key: PRNGKeyArray) -> Metrics:
         """How far from backprop this update is: its cosine to BP's gradient, and ‖C‖ of the first examples.
 
         **Returns:** `cosine` (all weights), `cosine_layer_min` (the least of any layer), `curvature` (median).

@@ -1,13 +1,14 @@
 """`widthwise check`: the coordinate check over width."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from ..config import LOSSES, algorithm_of, build_of, found, table_of
 from ..parameterization import fraction
 from ._flags import Parser, add_run_flags, given
 from ._output import progress, run_from, use_dtype, write_result
 
-WIDTHS = (256, 512, 1024, 2048)
+WIDTHS = (128, 256, 512, 1024)
 # The probe of docs/theory.md: eight inputs, three outputs.
 IN_SIZE, OUT_SIZE = 8, 3
 
@@ -34,7 +35,7 @@ def run(arguments: Sequence[str]) -> int:
     table = table_of(spec)
     rule = algorithm_of(spec, table)
 
-    def build(width: int, key: object) -> Built:
+    def build(width: int, key: Any) -> Built:
         return build_of(spec.model_copy(update={"width": width}), table, IN_SIZE, OUT_SIZE)(key)
 
     bar = progress(len(widths), "widths")

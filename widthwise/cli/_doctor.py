@@ -12,7 +12,17 @@ from .._errors import InputError
 from ._flags import Parser
 from ._output import write_result
 
-PACKAGES = ("jax", "jaxlib", "equinox", "optax", "jaxtyping", "pydantic", "numpy", "scikit-learn", "matplotlib")
+PACKAGES = (
+    "jax",
+    "jaxlib",
+    "equinox",
+    "optax",
+    "jaxtyping",
+    "pydantic",
+    "numpy",
+    "scikit-learn",
+    "matplotlib",
+)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -20,7 +30,7 @@ def run(arguments: Sequence[str]) -> int:
     parser = Parser(prog="widthwise doctor", description="Versions, devices, data, and one small computation.")
     parser.add_argument("--json", metavar="FILE", help="write what was found")
     values = parser.parse_all(arguments)
-    found = {
+    found: dict[str, Any] = {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": os.cpu_count(),

@@ -6,6 +6,7 @@ import re
 import types
 import typing
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from .._errors import InputError
@@ -19,6 +20,10 @@ NEGATIVE = re.compile(r"-\d+/\d+")
 class Parser(argparse.ArgumentParser):
     """A parser that raises `InputError`, naming the nearest flag, where argparse would exit."""
 
+    def __init__(self, **settings: Any) -> None:
+        # An abbreviation that works today would mean another flag, or none, once a flag is added.
+        super().__init__(allow_abbrev=False, **settings)
+
     def error(self, message: str) -> NoReturn:
         """Bad usage is bad input."""
         raise InputError(f"{message}; see `{self.prog} --help`")
@@ -31,6 +36,10 @@ class Parser(argparse.ArgumentParser):
             close = difflib.get_close_matches(rest[0].split("=")[0], flags, n=1, cutoff=0.5)
             hint = f"; did you mean {close[0]}?" if close else f"; see `{self.prog} --help`"
             raise InputError(f"unknown argument {rest[0]!r}{hint}")
+        target = getattr(values, "json", None)
+        # Found out now, and not when hours of work wait to be written.
+        if target is not None and (Path(target).is_dir() or not Path(target).parent.is_dir()):
+            raise InputError(f"--json {target}: expected a file in a folder that exists")
         return values
 
 
@@ -74,11 +83,7 @@ def add_run_flags(parser: argparse.ArgumentParser, verb: str) -> None:
 
 def given(values: argparse.Namespace) -> dict[str, Any]:
     """The fields of `Run` that were given on the command line."""
-    return {
-        name: getattr(values, name)
-        for name in Run.model_fields
-        if getattr(values, name, None) is not None
-    }
+    return {name: getattr(values, name) for name in Run.model_fields if getattr(values, name, None) is not None}
 
 
 def _kind(annotation: Any) -> Any:

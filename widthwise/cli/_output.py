@@ -18,7 +18,7 @@ def with_table(values: dict[str, Any]) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"table file {path}: {error.strerror}; write one with `widthwise table --json`") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"table file {path} is not JSON: {error}") from None
     if not isinstance(content, dict):
         raise InputError(f"table file {path} is no table: write one with `widthwise table --json {path}`")
@@ -54,8 +54,14 @@ def progress(total: int, unit: str) -> Any:
 class _Bar:
     def __init__(self, total: int, unit: str) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-        from rich.progress import TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         console = Console(stderr=True)
         self._progress = Progress(

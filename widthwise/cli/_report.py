@@ -1,5 +1,6 @@
 """`widthwise report`: a stored sweep's page, written again from its records."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,8 +27,8 @@ def run(arguments: Sequence[str]) -> int:
     found = verdicts(payload)
     print(f"report: {page}")
     for verdict in found:
-        print(verdict.sentence)
-    write_result(values.json, [verdict._asdict() if hasattr(verdict, "_asdict") else vars(verdict) for verdict in found])
+        print(f"{verdict.label}: {verdict.sentence}")
+    write_result(values.json, [dataclasses.asdict(verdict) for verdict in found])
     return 0
 
 
@@ -42,7 +43,7 @@ def _payload(path: Path) -> dict:
         payload = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; `widthwise transfer --out DIR` writes it when it ends") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {error}; run the sweep's command again to rewrite it") from None
     if not isinstance(payload, dict) or payload.get("schema_version") != 1:
         version = payload.get("schema_version") if isinstance(payload, dict) else None

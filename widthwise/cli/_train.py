@@ -1,5 +1,6 @@
 """`widthwise train`: one network, and how honestly it was trained."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,17 @@ from typing import Any
 import numpy as np
 
 from .._errors import InputError
-from ..config import LOSSES, Run, algorithm_of, build_of, data_of, found, identity, optimizer_settings, table_of
+from ..config import (
+    LOSSES,
+    Run,
+    algorithm_of,
+    build_of,
+    data_of,
+    found,
+    identity,
+    optimizer_settings,
+    table_of,
+)
 from ._flags import Parser, add_run_flags, given
 from ._output import progress, run_from, use_dtype, write_result
 
@@ -24,8 +35,8 @@ def run(arguments: Sequence[str]) -> int:
     spec = run_from(given(values))
     if spec.steps is None and spec.epochs is None:
         spec = spec.model_copy(update={"epochs": 1})
-    if not values.rate > 0:
-        raise InputError(f"--rate is {values.rate}: it must be positive")
+    if not 0 < values.rate < math.inf:
+        raise InputError(f"--rate is {values.rate}: it must be positive and finite")
     use_dtype(spec)
     result = _trained(spec, values.rate, values.seed, values.out)
     for name, value in result.items():
@@ -53,7 +64,9 @@ def _trained(spec: Run, rate: float, seed: int, out: str | None) -> dict[str, An
     def tell(told: Any) -> None:
         nonlocal bar
         bar = progress(told.total, "steps") if bar is None else bar
-        shown = " ".join(f"{k} {told.metrics[k]:.3g}" for k in ("loss", "accuracy", "residual_median") if k in told.metrics)
+        shown = " ".join(
+            f"{k} {told.metrics[k]:.3g}" for k in ("loss", "accuracy", "residual_median") if k in told.metrics
+        )
         bar.advance(told.stepped, f"{told.done / max(told.seconds, 1e-9):.0f} steps/s {shown}")
 
     try:

@@ -66,7 +66,12 @@ def run(arguments: Sequence[str]) -> int:
         **optimizer_settings(first),
     )
     _tried(groups, training, len(data.x_train))
-    whole = {"groups": identities, "log2_rates": rates, "seeds": values.seeds}
+    # By number, so that a refusal to resume names the setting that differs.
+    whole = {
+        "groups": {str(index): one for index, one in enumerate(identities)},
+        "log2_rates": rates,
+        "seeds": values.seeds,
+    }
     store = None if values.out is None else RunStore.open(values.out, kind="transfer", spec=whole)
     bar = progress(len(groups) * len(rates) * values.seeds, "runs")
     try:
@@ -109,11 +114,13 @@ def expanded(values: dict[str, Any]) -> tuple[str, list[Run]]:
     for algorithm in chosen["algorithm"]:
         # A setting of predictive coding may stand beside bp and pc; beside bp alone it is an error.
         other = algorithm != "pc" and "pc" in chosen["algorithm"]
-        kept = {k: v for k, v in values.items() if not (other and k in (*PREDICTIVE_CODING, "gamma_bar", "output_loss"))}
+        kept = {
+            k: v for k, v in values.items() if not (other and k in (*PREDICTIVE_CODING, "gamma_bar", "output_loss"))
+        }
         for parameterization in chosen["parameterization"]:
             for width in sorted(chosen["width"]):
                 for depth in sorted(chosen["depth"]):
-                    one = dict(algorithm=algorithm, parameterization=parameterization, width=width, depth=depth)
+                    one = {"algorithm": algorithm, "parameterization": parameterization, "width": width, "depth": depth}
                     runs.append(run_from(kept | one))
     return axis, runs
 

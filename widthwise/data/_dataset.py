@@ -168,9 +168,7 @@ class Dataset:
             )
         shape = self.image_shape
         if shape is not None and (len(shape) != 3 or math.prod(shape) != self.in_size):
-            raise self._error(
-                f"image_shape is {shape}; expected (height, width, channels) with product {self.in_size}"
-            )
+            raise self._error(f"image_shape is {shape}; expected (height, width, channels) with product {self.in_size}")
 
     def _check_normalization(self) -> None:
         for field, lowest in (("shift", -np.inf), ("scale", 0.0)):
@@ -193,8 +191,7 @@ class Dataset:
             self._check_length(field, y)
         if self.out_size != self.y_test.shape[1]:
             raise self._error(
-                f"y_train has {self.out_size} outputs and y_test {self.y_test.shape[1]};"
-                " expected the same in both"
+                f"y_train has {self.out_size} outputs and y_test {self.y_test.shape[1]}; expected the same in both"
             )
 
     def _check_labels(self, classes: int) -> None:
@@ -210,15 +207,11 @@ class Dataset:
             self._check_length(field, y)
             bad = np.flatnonzero((y < 0) | (y >= classes))
             if bad.size:
-                raise self._error(
-                    f"{field} holds the label {y[bad[0]]} in row {bad[0]}; expected 0 to {classes - 1}"
-                )
+                raise self._error(f"{field} holds the label {y[bad[0]]} in row {bad[0]}; expected 0 to {classes - 1}")
 
     def _check_matrix(self, field: str, array: np.ndarray, columns: str) -> None:
         if array.ndim != 2 or not array.size:
-            raise self._error(
-                f"{field} has shape {array.shape}; expected (examples, {columns}), each at least 1"
-            )
+            raise self._error(f"{field} has shape {array.shape}; expected (examples, {columns}), each at least 1")
         # Skipped for bytes, which would cost a second copy of all images.
         bad = np.flatnonzero(~np.isfinite(array).all(axis=1)) if array.dtype.kind == "f" else np.empty(0)
         if bad.size:

@@ -20,9 +20,7 @@ _BY_NAME: dict[str, Callable[[Folder], Dataset]] = {
 }
 
 
-def load(
-    name_or_path: str | os.PathLike[str], data_dir: Folder = None, examples: int | None = None
-) -> Dataset:
+def load(name_or_path: str | os.PathLike[str], data_dir: Folder = None, examples: int | None = None) -> Dataset:
     """A data set by its name, or from a file of the user's.
 
     **Arguments:**

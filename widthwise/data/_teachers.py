@@ -38,9 +38,7 @@ def linear_teacher(
     """
     _check_sizes(in_size=in_size, out_size=out_size, examples=examples, test_examples=test_examples)
     (teacher,) = _weights([in_size, out_size], seed)
-    return _sampled(
-        "linear_teacher", lambda x: x @ teacher, in_size, (examples, test_examples), seed=seed, noise=noise
-    )
+    return _sampled("linear_teacher", lambda x: x @ teacher, in_size, (examples, test_examples), seed=seed, noise=noise)
 
 
 def mlp_teacher(
@@ -88,9 +86,7 @@ def _weights(sizes: list[int], seed: int) -> list[np.ndarray]:
     return [rng.standard_normal((m, n)) / math.sqrt(m) for m, n in itertools.pairwise(sizes)]
 
 
-def _sampled(
-    name: str, teacher: Teacher, in_size: int, counts: tuple[int, int], *, seed: int, noise: float
-) -> Dataset:
+def _sampled(name: str, teacher: Teacher, in_size: int, counts: tuple[int, int], *, seed: int, noise: float) -> Dataset:
     if not (math.isfinite(noise) and noise >= 0):
         raise InputError(f"noise is {noise}; expected a standard deviation, 0 or more.")
     x_and_y = []

@@ -159,4 +159,6 @@ def curvature(problem: Problem, point: Point, products: int = 3) -> Float[Array,
     for _ in range(products - 1):
         v = product(v)
         v = v / jnp.maximum(jnp.linalg.norm(v, axis=-1, keepdims=True), jnp.finfo(v.dtype).tiny)
-    return jnp.sum(v * product(v), axis=-1) / jnp.sum(v * v, axis=-1)
+    square = jnp.sum(v * v, axis=-1)
+    # No Jacobian, no curvature: a dead relu or a readout of zeros leaves v = 0.
+    return jnp.sum(v * product(v), axis=-1) / jnp.where(square == 0, 1.0, square)

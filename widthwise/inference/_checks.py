@@ -1,10 +1,12 @@
 """What a relaxation's settings may be; traced values pass, as a sweep varies them."""
 
+import numbers
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from .._errors import InputError
@@ -26,7 +28,7 @@ def positive(name: str) -> Callable[[Any], Array]:
     """A converter for positive numbers to arrays, so that their values never recompile."""
 
     def convert(value: Any) -> Array:
-        if isinstance(value, int | float) and not value > 0:
+        if isinstance(value, numbers.Real) and not float(value) > 0:
             raise InputError(f"{name} is {value!r}: it must be positive")
         return value if isinstance(value, jax.core.Tracer) else as_array(value)
 
@@ -40,5 +42,5 @@ def array_or_none(name: str) -> Callable[[Any], Array | None]:
 
 
 def as_array(value: Any) -> Array:
-    """An array of JAX's float; placeholders of tree transformations pass."""
-    return jnp.asarray(value, float) if isinstance(value, int | float) else value
+    """An array of JAX's float, of one type whatever it came from; placeholders of tree transformations pass."""
+    return jnp.asarray(value, float) if isinstance(value, numbers.Real | np.ndarray | jax.Array) else value

@@ -6,6 +6,7 @@ Errors move one layer a step: after T < L − l steps from the forward pass laye
 the condition number grows as about 8 L² (docs/theory.md D3, E). Its residual says so.
 """
 
+import itertools
 from typing import Any
 
 import equinox as eqx
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from ..network import AbstractStage, States, above, each
+from ..network import AbstractStage, State, States, above, each
 from ._base import AbstractRelaxation, Point, Problem, Settled, scaled
 from ._checks import at_least_one, positive
 
@@ -46,9 +47,7 @@ class ActivityDescent(AbstractRelaxation):
             direction, memory = self.transform.update(activity_gradient(problem, states, start), memory)
             return jax.tree.map(lambda h, d: h - self.rate.astype(h.dtype) * d, states, direction), memory
 
-        states, _ = jax.lax.fori_loop(
-            0, self.iterations, step, (start.states, self.transform.init(start.states))
-        )
+        states, _ = jax.lax.fori_loop(0, self.iterations, step, (start.states, self.transform.init(start.states)))
         point = problem.at_states(states, start)
         count = jnp.full(problem.y.shape[0], self.iterations, jnp.int32)
         return point, self.settled(problem, start, point, count)
@@ -71,7 +70,7 @@ def activity_gradient(problem: Problem, states: States, start: Point) -> States:
         errors.append(error)
         feedback.append(back)
 
-    def readout(stage: AbstractStage, x: Array) -> Array:
+    def readout(stage: AbstractStage, x: State) -> State:
         prediction, pull = jax.vjp(stage, x)
         output_error = -jax.grad(lambda f: jnp.sum(problem.loss(f, problem.y)))(prediction)
         return pull(scaled(problem.precisions[-1], output_error))[0]
@@ -85,7 +84,7 @@ def activity_gradient(problem: Problem, states: States, start: Point) -> States:
     )
 
 
-def _hidden_layer(stage: AbstractStage, x: Array, state: Array, precision: Array) -> tuple[Array, Array]:
+def _hidden_layer(stage: AbstractStage, x: State, state: State, precision: Array) -> tuple[State, State]:
     """One layer's error and the feedback that it sends down."""
     prediction, pull = jax.vjp(stage, x)
     error = jax.tree.map(jnp.subtract, state, prediction)
@@ -96,11 +95,16 @@ def _rows(precision: Array, depth: int) -> Array:
     return jnp.broadcast_to(precision, (depth,))
 
 
+def _append_to_all_but_first(own: Array, high: Array) -> Array:
+    return jnp.concatenate([own[1:], high])
+
+
 def _shifted_down(feedback: list[Any]) -> list[Any]:
     """From what each segment above the first sends to what each hidden segment receives."""
     received = [jax.tree.map(lambda leaf: leaf[:1], feedback[0])]
-    for own, next_above in zip(feedback[:-1], feedback[1:], strict=True):
-        received.append(
-            jax.tree.map(lambda low, high: jnp.concatenate([low[1:], high[:1]]), own, next_above)
-        )
+    for own, next_above in itertools.pairwise(feedback):
+        last = jax.tree.map(lambda leaf: leaf[:1], next_above)
+        # As in `above`: a stage alone in its segment may change the state's shape.
+        alone = jax.tree.leaves(own)[0].shape[0] == 1
+        received.append(last if alone else jax.tree.map(_append_to_all_but_first, own, last))
     return received

@@ -93,10 +93,6 @@ def _barzilai_borwein(
     """⟨Δe, Γ Δe⟩ / ⟨Δe, Δ∇⟩, or the old step where the energy curves downwards."""
     change = jax.tree.map(jnp.subtract, new, old)
     products = jax.tree.map(jnp.multiply, move, change)
-    along = sum(
-        jnp.sum(leaf, axis=(0, *range(2, leaf.ndim))) for leaf in jax.tree.leaves(products)
-    )
+    along = sum(jnp.sum(leaf, axis=(0, *range(2, leaf.ndim))) for leaf in jax.tree.leaves(products))
     length = square_norm(move, problem.precisions[:-1])
     return jnp.where(along > 0, length / jnp.where(along > 0, along, 1.0), step)
-
-

@@ -39,13 +39,20 @@ class OutputSpaceSolve(AbstractRelaxation):
             )
         rows = jacobian_rows(problem, start)
         out = problem.y.shape[-1]
-        system = jnp.eye(out, dtype=problem.y.dtype) / problem.precisions[-1]
+        shared = jnp.zeros((out, out), problem.y.dtype)
         for precision, state in zip(problem.precisions[:-1], rows, strict=True):
             for leaf in jax.tree.leaves(state):
                 flat = jnp.moveaxis(leaf, 1, 0).reshape(out, -1)
-                system = system + flat @ flat.T / precision
-        factor = jax.scipy.linalg.cho_factor(system, lower=True)
-        multiplier = jax.scipy.linalg.cho_solve(factor, start.output_error.T).T
+                shared = shared + flat @ flat.T / precision
+
+        def solve(top: Array, error: Array) -> Array:
+            system = shared + jnp.eye(out, dtype=shared.dtype) / top
+            return jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(system, lower=True), error)
+
+        top = problem.precisions[-1]
+        error = start.output_error
+        # A precision of its own for every example is a system of its own.
+        multiplier = jax.vmap(solve)(top, error) if top.ndim else solve(top, error.T).T
         errors = tuple(
             jax.tree.map(lambda leaf, p=precision: jnp.einsum("bo,lo...->lb...", multiplier, leaf) / p, state)
             for precision, state in zip(problem.precisions[:-1], rows, strict=True)
@@ -63,5 +70,3 @@ def jacobian_rows(problem: Problem, start: Point) -> States:
         lambda leaf: jnp.zeros((leaf.shape[0], basis.shape[0], *leaf.shape[2:]), leaf.dtype), start.states
     )
     return pullback(problem.network, anywhere, basis)
-
-

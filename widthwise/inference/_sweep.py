@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..network import AbstractStage, States, above, pull, sweep
+from ..network import AbstractStage, State, States, above, pull, sweep
 from ._base import AbstractRelaxation, Point, Problem, Settled, scaled
 from ._checks import array_or_none, at_least_one, positive
 
@@ -57,7 +57,7 @@ class SequentialSweep(AbstractRelaxation):
         for index in range(len(point.errors) - 1, 0, -1):
             precision = problem.precisions[index]
 
-            def layer(back: Array, stage: AbstractStage, x: Array, error: Array, p: Array = precision) -> Any:
+            def layer(back: State, stage: AbstractStage, x: State, error: State, p: Array = precision) -> Any:
                 move = self._move(p, error, back)
                 after = jax.tree.map(lambda e, m: p * (e + m), error, move)
                 return pull(stage, x, after), move
@@ -70,7 +70,7 @@ class SequentialSweep(AbstractRelaxation):
         moves.append(jax.tree.map(lambda leaf: leaf[None], move))
         return tuple(reversed(moves))
 
-    def _move(self, precision: Array, error: Array, back: Array) -> Array:
+    def _move(self, precision: Array, error: State, back: State) -> State:
         """−s_l [γ_l e_l − feedback] of one layer."""
 
         def move(e: Array, b: Array) -> Array:

@@ -23,3 +23,4 @@ from ._layer import Linear as Linear
 from ._layer import activation as activation
 from ._stage import AbstractStage as AbstractStage
 from ._stage import Dense as Dense
+from ._stage import State as State

@@ -77,9 +77,7 @@ def mlp(
     >>> built.network(jnp.zeros((5, 64))).shape
     (5, 10)
     """
-    return _chain(
-        in_size, width, out_size, depth, activation, table, key, bias, state, gain, dtype, residual=False
-    )
+    return _chain(in_size, width, out_size, depth, activation, table, key, bias, state, gain, dtype, residual=False)
 
 
 def residual_mlp(
@@ -112,9 +110,7 @@ def residual_mlp(
     """
     if state != "pre":
         raise InputError(f"state {state!r}: residual_mlp carries pre-activations; use state 'pre', or mlp")
-    return _chain(
-        in_size, width, out_size, depth, activation, table, key, bias, state, gain, dtype, residual=True
-    )
+    return _chain(in_size, width, out_size, depth, activation, table, key, bias, state, gain, dtype, residual=True)
 
 
 def _chain(
@@ -133,8 +129,8 @@ def _chain(
     residual: bool,
 ) -> Built:
     """Input stage, hidden stages as one segment, readout."""
-    for name, size, least in (("in_size", in_size, 1), ("width", width, 1), ("out_size", out_size, 1)):
-        _at_least(name, size, least)
+    for name, value in (("in_size", in_size), ("width", width), ("out_size", out_size)):
+        _at_least(name, value, 1)
     _at_least("depth", depth, 2)
     if activation not in ACTIVATIONS:
         raise unknown("activation", activation, ACTIVATIONS)
@@ -190,9 +186,7 @@ def _linear(
     )
 
 
-def _labels(
-    segment: Segment, table: Parameterization, roles: tuple[Role, Role], size: Size
-) -> PyTree[LeafScaling]:
+def _labels(segment: Segment, table: Parameterization, roles: tuple[Role, Role], size: Size) -> PyTree[LeafScaling]:
     """The segment with a LeafScaling in place of every array."""
 
     def label(role: Role) -> LeafScaling:

@@ -109,7 +109,7 @@ def head(network: Network, x: State) -> State:
 def forward(network: Network, x: State) -> States:
     """All layers' states of the forward pass, in order.
 
-        z_l = f_l(z_{l-1}),   z_0 = x
+    z_l = f_l(z_{l-1}),   z_0 = x
     """
     states = []
     for segment in network.segments:
@@ -149,9 +149,15 @@ def above(hidden: States) -> States:
     below = hidden[0]
     for state in hidden[1:]:
         last = jax.tree.map(lambda leaf: leaf[-1:], below)
-        seen.append(jax.tree.map(lambda low, own: jnp.concatenate([low, own[:-1]]), last, state))
+        # A stage alone in its segment may change the state's shape; in a longer one all states are alike.
+        alone = jax.tree.leaves(state)[0].shape[0] == 1
+        seen.append(last if alone else jax.tree.map(_append_all_but_last, last, state))
         below = state
     return (*seen, jax.tree.map(lambda leaf: leaf[-1:], below))
+
+
+def _append_all_but_last(low: Array, own: Array) -> Array:
+    return jnp.concatenate([low, own[:-1]])
 
 
 def inputs(x: State, hidden: States) -> States:

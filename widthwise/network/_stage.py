@@ -1,13 +1,15 @@
 """Stages: one layer of the chain z_l = f_l(z_{l-1}), with its activation and, where it has one, its skip."""
 
 import abc
+from typing import Any, TypeAlias
 
 import equinox as eqx
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jaxtyping import PRNGKeyArray
 
 from ._layer import Linear, activation
 
-State = PyTree[Array]
+# A pytree of arrays with a leading batch axis.
+State: TypeAlias = Any
 
 
 class AbstractStage(eqx.Module):

@@ -30,9 +30,7 @@ from ._scaling import Scaling, growth
 DEPTH = Power(depth=-HALF, base_depth=-HALF)
 
 
-def depth_rows(
-    *, optimizer: str, k: Fraction, k_output: Fraction, gamma_bar: Fraction
-) -> dict[Role, Scaling]:
+def depth_rows(*, optimizer: str, k: Fraction, k_output: Fraction, gamma_bar: Fraction) -> dict[Role, Scaling]:
     """The rows of Depth-muP (muPC) in its own gauge, unit Gaussians.
 
     **Arguments:** as in `richness_rows`, of which this is r = 1/2 with powers of depth in the branches.

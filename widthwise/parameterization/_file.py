@@ -82,9 +82,7 @@ def from_json(payload: Mapping[str, Any], source: str = "the table") -> Paramete
             rows=rows,
         )
     except KeyError as error:
-        raise InputError(
-            f"{source} lacks {error}: a table as `widthwise table --json` writes it has it"
-        ) from None
+        raise InputError(f"{source} lacks {error}: a table as `widthwise table --json` writes it has it") from None
     except (TypeError, AttributeError):
         raise InputError(f"{source} is no table: write one with `widthwise table --json FILE`") from None
     return table
@@ -103,9 +101,7 @@ def load(path: str | Path) -> Parameterization:
     try:
         payload = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(
-            f"table file {path}: {error.strerror}; write one with `widthwise table --json`"
-        ) from None
+        raise InputError(f"table file {path}: {error.strerror}; write one with `widthwise table --json`") from None
     except ValueError as error:
         raise InputError(f"table file {path} is not JSON: {error}") from None
     if not isinstance(payload, dict):
@@ -124,9 +120,7 @@ def _row(role: Role, payload: Mapping[str, Any], source: str) -> Scaling:
         if role in (Role.INPUT, Role.HIDDEN, Role.OUTPUT):
             raise InputError(f"{source} lacks the role {str(role)!r}")
         # A table of weights alone: branches are hidden layers, biases scale like the role they sit beside.
-        like = {Role.BRANCH: Role.HIDDEN, Role.BRANCH_BIAS: Role.INPUT, Role.HIDDEN_BIAS: Role.INPUT}.get(
-            role
-        )
+        like = {Role.BRANCH: Role.HIDDEN, Role.BRANCH_BIAS: Role.INPUT, Role.HIDDEN_BIAS: Role.INPUT}.get(role)
         if like is None:
             return Scaling()
         row = _row(like, payload, source)

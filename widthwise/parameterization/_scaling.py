@@ -33,14 +33,15 @@ class Scaling:
         **Returns:** a, b, c, g, d and the same for depth with suffix `_depth`. Powers of fan-in count
         as powers of width where fan-in grows with it.
         """
-        powers = dict(a=self.multiplier, b=self.init, c=self.rate, g=self.epsilon, d=self.decay)
+        powers = {"a": self.multiplier, "b": self.init, "c": self.rate, "g": self.epsilon, "d": self.decay}
         widths = {letter: -width_exponent(power, role) for letter, power in powers.items()}
         return widths | {f"{letter}_depth": -power.depth for letter, power in powers.items()}
 
 
 def width_exponent(power: Power, role: Role) -> Fraction:
-    """The total exponent of width in a power, for a role (fan-in counts where it grows with the width)."""
-    return power.width + (power.fan_in if role.grows_with_fan_in else 0)
+    """The total exponent of width in a power, for a role: a fan counts where it grows with the width."""
+    fan_in = power.fan_in if role.grows_with_fan_in else 0
+    return power.width + fan_in + (0 if role.is_output else power.fan_out)
 
 
 def growth(power: Power, role: Role) -> Power:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from fractions import Fraction
 from types import MappingProxyType
+from typing import Any
 
 from .._errors import InputError, unknown
 from ._depth import depth_rows
@@ -52,9 +53,7 @@ class Parameterization:
         """A layer's size beside this table's base."""
         return Size(fan_in, fan_out, width, depth, self.base_width, self.base_depth)
 
-    def gauged(
-        self, moves: Mapping[Role | str, Move | Rational | tuple[Rational, Rational]]
-    ) -> "Parameterization":
+    def gauged(self, moves: Mapping[Any, Move | Rational | tuple[Rational, Rational]]) -> "Parameterization":
         """The same training in another gauge: each named role moves by M^-t from its weights to its multiplier.
 
             W = M^-a w:   (a, b, c) -> (a + t, b − t, c − 2t) for SGD,   c − t and ε M^-t for Adam
@@ -142,9 +141,7 @@ def parameterization(
             raise unknown(kind, value, options)
     gamma_bar = fraction(gamma_bar)
     if algorithm == "bp" and gamma_bar != 0:
-        raise InputError(
-            f"gamma_bar {gamma_bar} has no meaning for backprop: use algorithm 'pc' or gamma_bar 0"
-        )
+        raise InputError(f"gamma_bar {gamma_bar} has no meaning for backprop: use algorithm 'pc' or gamma_bar 0")
     r = _richness(name, richness)
     k = gradient_growth(algorithm, gamma_bar, Fraction(0) if r is None else r)
     k_output = output_growth(k, gamma_bar, output_loss)

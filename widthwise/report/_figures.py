@@ -97,9 +97,7 @@ def _title(grid: Sequence["Axes"], found: Sequence[Group]) -> None:
         title = "\n".join(textwrap.wrap(group.label + (f", over {group.axis}" if several else ""), 40))
         axes.set_title(title, loc="left", fontsize=10.5, fontweight="bold", pad=room)
         look: Look = {"fontsize": 9, "color": SOFT, "va": "top", "linespacing": 1.15}
-        axes.annotate(
-            verdict, (0, 1), (0, room - 2), xycoords="axes fraction", textcoords="offset points", **look
-        )
+        axes.annotate(verdict, (0, 1), (0, room - 2), xycoords="axes fraction", textcoords="offset points", **look)
 
 
 def _frame_losses(grid: Sequence["Axes"], found: Sequence[Group]) -> None:

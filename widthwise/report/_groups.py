@@ -43,11 +43,7 @@ class Line:
         for run in runs:
             if (rate := finite(run.get("log2_rate"))) is not None:
                 by_rate[rate].append(run)
-        stable = {
-            r: [x["final_loss"] for x in by_rate[r]]
-            for r in sorted(by_rate)
-            if not any(map(failed, by_rate[r]))
-        }
+        stable = {r: [x["final_loss"] for x in by_rate[r]] for r in sorted(by_rate) if not any(map(failed, by_rate[r]))}
         losses = list(stable.values())
         return cls(list(stable), [*map(statistics.fmean, losses)], [*map(min, losses)], [*map(max, losses)])
 
@@ -115,8 +111,7 @@ def groups(payload: Payload) -> list[Group]:
     for rule in runs.keys() - named:
         summaries |= {(*rule, axis): {} for axis in _swept(runs[rule])}
     order = {
-        rule: i
-        for i, rule in enumerate(dict.fromkeys([*(key[:3] for key in summaries if key[:3] in named), *runs]))
+        rule: i for i, rule in enumerate(dict.fromkeys([*(key[:3] for key in summaries if key[:3] in named), *runs]))
     }
     keys = sorted(summaries, key=lambda key: (AXES.index(key[3]) if key[3] in AXES else 2, order[key[:3]]))
     return [Group(*key, summary=summaries[key], lines=_lines(runs[key[:3]], key[3])) for key in keys]

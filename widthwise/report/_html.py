@@ -79,8 +79,4 @@ def _facts(payload: Payload, curves: int) -> dict[str, str]:
         "runs": curves if runs is None else runs,
         "wall time": duration(finite(payload.get("wall_seconds"))),
     }
-    return {
-        key: str(value)
-        for key, value in (facts | (payload.get("versions") or {})).items()
-        if value is not None
-    }
+    return {key: str(value) for key, value in (facts | (payload.get("versions") or {})).items() if value is not None}

@@ -34,9 +34,7 @@ def save(figure: "Figure", path: str | Path) -> Path:
         return atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
     metadata = {"Title": alternative(figure)} | ({"CreationDate": None} if suffix == ".pdf" else {})
     with styled():
-        return atomically(
-            path, lambda file: figure.savefig(file, format=suffix[1:], dpi=200, metadata=metadata)
-        )
+        return atomically(path, lambda file: figure.savefig(file, format=suffix[1:], dpi=200, metadata=metadata))
 
 
 def svg(figure: "Figure") -> str:

@@ -90,10 +90,7 @@ def scaling_table(table: Row) -> Table:
     """
     roles: dict[str, Row] = table.get("roles") or {}
     letters = list(dict.fromkeys(letter for row in roles.values() for letter in row))
-    rows = [
-        [role.replace("_", " "), *(exponent(row.get(letter)) for letter in letters)]
-        for role, row in roles.items()
-    ]
+    rows = [[role.replace("_", " "), *(exponent(row.get(letter)) for letter in letters)] for role, row in roles.items()]
     heads = [letter.replace("_depth", " (depth)") for letter in letters]
     return Table(["role", *heads], [False, *(True for _ in letters)], rows)
 
@@ -122,18 +119,14 @@ def failures_table(payload: Payload) -> Table:
 def first_failures(payload: Payload) -> Table:
     """The first runs that diverged, in the order in which they were recorded."""
     columns: dict[str, Callable[[Row], str]] = {
-        "rule": lambda run: label(
-            *(run.get(k) or "?" for k in ("algorithm", "parameterization", "optimizer"))
-        ),
+        "rule": lambda run: label(*(run.get(k) or "?" for k in ("algorithm", "parameterization", "optimizer"))),
         "width": lambda run: _plain(run.get("width")),
         "depth": lambda run: _plain(run.get("depth")),
         "rate (log₂)": lambda run: decimal(finite(run.get("log2_rate"))),
         "seed": lambda run: _plain(run.get("seed")),
     }
     lost = [run for run in payload.get("curves") or [] if failed(run)][:FIRST]
-    return Table(
-        [*columns], _numeric([*columns], 1, 5), [[say(run) for say in columns.values()] for run in lost]
-    )
+    return Table([*columns], _numeric([*columns], 1, 5), [[say(run) for say in columns.values()] for run in lost])
 
 
 def _failure_row(rule: str, size: str, runs: Sequence[Row]) -> list[str]:

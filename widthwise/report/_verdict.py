@@ -5,6 +5,9 @@ import dataclasses
 from ._groups import Group, Payload, groups
 from ._words import decimal, listed, octaves, percent
 
+# ‖C‖ above which predictive coding's update differs visibly from its wide limit.
+CURVED = 0.1
+
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
@@ -52,7 +55,7 @@ def sentence(group: Group) -> str:
         start = f"a best rate was found at {group.axis} {min(found)} alone."
     else:
         start = _moves(group, found)
-    return " ".join([start, *_answer(group), *_limits(group)])
+    return " ".join([start, *_answer(group), *_transient(group, found), *_limits(group)])
 
 
 def _moves(group: Group, found: dict[int, float]) -> str:
@@ -74,6 +77,20 @@ def _cost(group: Group, first: int, begin: float) -> str:
 def _answer(group: Group) -> list[str]:
     answer = transfers(group)
     return [] if answer is None else ["It transfers." if answer else "It does not transfer."]
+
+
+def _transient(group: Group, found: dict[int, float]) -> list[str]:
+    """Why a rule that transfers in the limit may drift at small sizes: its curvature is still falling."""
+    sizes = sorted(found)
+    first, last = (group.value("curvature_at_optimum", size) for size in (sizes[0], sizes[-1]))
+    falls = first is not None and last is not None and first >= CURVED and last <= first / 2
+    if transfers(group) is not False or len(sizes) < 3 or not falls:
+        return []
+    ending = octaves(found[sizes[-1]] - found[sizes[-2]])
+    return [
+        f"Why: ‖C‖ falls from {decimal(first or 0, 2)} to {decimal(last or 0, 2)}, so at small sizes inference still "
+        f"leaves backprop's path and the best rate is another; from {sizes[-2]} to {sizes[-1]} it moves {ending}."
+    ]
 
 
 def _limits(group: Group) -> list[str]:

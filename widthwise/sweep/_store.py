@@ -243,9 +243,7 @@ def _scan(path: Path) -> Iterator[tuple[int, dict | None]]:
     with _plain(path).open("rb") as file:
         while line := file.readline(LONGEST_LINE + 1):
             if len(line) > LONGEST_LINE:
-                raise InputError(
-                    f"{path}: a line is over {LONGEST_LINE} bytes, remove it or use another --out"
-                )
+                raise InputError(f"{path}: a line is over {LONGEST_LINE} bytes, remove it or use another --out")
             if not line.endswith(b"\n"):
                 return
             end += len(line)
@@ -270,8 +268,7 @@ def _read_spec(path: Path) -> dict[str, Any]:
         if isinstance(content.get("spec"), dict) and isinstance(content.get("kind"), str):
             return content
     raise InputError(
-        f'{path} is damaged: expected JSON with "schema_version", "kind" and "spec"; '
-        "restore it or use another --out"
+        f'{path} is damaged: expected JSON with "schema_version", "kind" and "spec"; restore it or use another --out'
     )
 
 
@@ -290,9 +287,7 @@ def _check_spec(path: Path, kind: str, spec: dict) -> None:
         return
     stored = _read_spec(path)
     if stored["kind"] != kind:
-        raise InputError(
-            f"{path.parent} holds a {_shown(stored['kind'])} run, not {kind!r}: use another --out"
-        )
+        raise InputError(f"{path.parent} holds a {_shown(stored['kind'])} run, not {kind!r}: use another --out")
     fields = list(_differences(stored["spec"], spec))
     if fields:
         more = f"; and {len(fields) - 5} more" if len(fields) > 5 else ""
@@ -352,9 +347,7 @@ def _locked(home: Path) -> Iterator[None]:
 def _plain(path: Path) -> Path:
     # Through a link a run directory from elsewhere could reach any file; a pipe would block for ever.
     if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise InputError(
-            f"{path} is a link or no plain file, expected a plain file: remove it, or use another path"
-        )
+        raise InputError(f"{path} is a link or no plain file, expected a plain file: remove it, or use another path")
     return path
 
 

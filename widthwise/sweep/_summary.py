@@ -52,7 +52,7 @@ def _summary(rows: Curves, axis: str) -> dict[str, Any]:
     return {
         "sizes": sizes,
         "optimum_log2": optima.tolist(),
-        "optimum_se": np.nanstd(resampled, axis=0).tolist() if len(seeds) > 1 else [None] * len(sizes),
+        "optimum_se": [_deviation(column) if len(seeds) > 1 else None for column in resampled.T],
         "at_cliff": [cliff for _, cliff, _ in found],
         "at_edge": edges,
         "largest_stable_log2": stable,
@@ -61,7 +61,7 @@ def _summary(rows: Curves, axis: str) -> dict[str, Any]:
         "curvature_at_optimum": _at(rows, axis, sizes, best, "curvature"),
         "cosine_to_backprop_at_optimum": _at(rows, axis, sizes, best, "cosine_to_backprop"),
         "drift_octaves_per_doubling": drift,
-        "drift_se": float(np.nanstd(drifts)) if len(seeds) > 1 and np.isfinite(drifts).any() else None,
+        "drift_se": _deviation(drifts) if len(seeds) > 1 else None,
         "stable_drift": _drift(octaves, np.array([math.nan if s is None else s for s in stable])),
         "regret": regret,
         "transfers": bool(shift <= LARGEST_SHIFT and regret <= LARGEST_REGRET and not any(edges)),
@@ -127,6 +127,12 @@ def _resampled(rates: np.ndarray, losses: np.ndarray) -> np.ndarray:
     return np.array([[optimum(rates, loss[list(draw)].mean(axis=0))[0] for loss in losses] for draw in draws])
 
 
+def _deviation(samples: np.ndarray) -> float | None:
+    """The standard deviation of the resamples in which there was an optimum."""
+    known = samples[np.isfinite(samples)]
+    return float(np.std(known)) if known.size else None
+
+
 def _drift(octaves: np.ndarray, optima: np.ndarray) -> float | None:
     """Octaves per doubling of the size, by least squares over the sizes where there is an optimum."""
     known = np.isfinite(optima)
@@ -137,7 +143,7 @@ def _drift(octaves: np.ndarray, optima: np.ndarray) -> float | None:
 
 
 def _regret(rates: np.ndarray, losses: np.ndarray, rate: float) -> float:
-    """Relative excess loss at a rate between grid points, log loss interpolated; infinite where a neighbour diverged."""
+    """Relative excess loss at a rate between grid points, log loss interpolated; infinite where one diverged."""
     if not (np.isfinite(losses).any() and math.isfinite(rate)):
         return math.inf
     above = int(np.clip(np.searchsorted(rates, rate), 1, len(rates) - 1)) if len(rates) > 1 else 0

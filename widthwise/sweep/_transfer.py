@@ -2,12 +2,13 @@
 
 import dataclasses
 import datetime
+import functools
 import math
 import platform
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -26,6 +27,7 @@ from ._store import content_hash, jsonable, write_json
 from ._summary import summarize
 
 SCHEMA_VERSION = 1
+MOST_RATES = 1000
 CURVE_FIELDS = (
     "algorithm",
     "parameterization",
@@ -40,6 +42,7 @@ CURVE_FIELDS = (
 )
 
 
+@runtime_checkable
 class Store(Protocol):
     """Where records go: `sweep.RunStore`, or nothing."""
 
@@ -97,7 +100,10 @@ def grid(start: float, stop: float, step: float) -> list[float]:
     """
     if not (all(map(math.isfinite, (start, stop, step))) and step > 0 and stop >= start):
         raise InputError(f"log2 rates {start} {stop} {step}: expected START <= STOP and STEP > 0, as in -5 2 0.5")
-    count = math.floor((stop - start) / step + 1e-9) + 1
+    count = (stop - start) / step + 1
+    if count > MOST_RATES:
+        raise InputError(f"log2 rates {start} {stop} {step}: {count:.0f} rates; at most {MOST_RATES} can be run")
+    count = math.floor(count + 1e-9)
     return [round(start + index * step, 12) for index in range(count)]
 
 
@@ -125,14 +131,14 @@ def transfer(
 
     **Arguments:** `build(size, key)`: the network at a width or, with `depths`, at a depth, built from `table`;
     `algorithm`; `data`; `widths` or `depths`: the sizes, one of them; `log2_rates`: (start, stop, step) of the base
-    rate, stop included; `seeds`: how many; the rest: how each run is trained (see `sweep.Training`); `on_runs`: told how
-    many runs have ended.
+    rate, stop included; `seeds`: how many; the rest: how each run is trained (see `sweep.Training`); `on_runs`: told
+    how many runs have ended.
 
     **Returns:** a `TransferResult`: `.summary()`, `.plot(path)`, `.write(directory)`, `.transfers`.
 
     **Raises:** `InputError` for empty ranges, both or neither of widths and depths, and settings out of range.
 
-    Source: the definitions of docs/transfer.md; Tensor Programs V (arXiv 2203.03466) for the experiment.
+    Source: definitions in `sweep/_summary.py`; Tensor Programs V (arXiv 2203.03466) for the experiment.
     """
     if (widths is None) == (depths is None):
         raise InputError("give widths or depths, one of them: the sizes to transfer across")
@@ -149,11 +155,9 @@ def transfer(
             "width": _width(built),
             "depth": built.network.depth,
         }
-        groups.append(Group(lambda key, size=size: build(size, key), algorithm, table, labels))
+        groups.append(Group(functools.partial(build, size), algorithm, table, labels))
     settings = {"data": data.name, "steps": steps, "epochs": epochs, "batch_size": batch_size, "seeds": seeds}
-    return run_sweep(
-        groups, data, training, grid(*log2_rates), seeds, axis=axis, settings=settings, on_runs=on_runs
-    )
+    return run_sweep(groups, data, training, grid(*log2_rates), seeds, axis=axis, settings=settings, on_runs=on_runs)
 
 
 def run_sweep(
@@ -185,9 +189,7 @@ def run_sweep(
     rows: list[dict[str, Any]] = []
     for index, group in enumerate(groups):
         identity = identities[index] if identities is not None else group.labels
-        names = [
-            content_hash({**identity, "seed": seed, "log2_rate": rate}) for seed in chosen for rate in log2_rates
-        ]
+        names = [content_hash({**identity, "seed": seed, "log2_rate": rate}) for seed in chosen for rate in log2_rates]
         stored = store.records() if store is not None else {}
         if all(name in stored for name in names):
             rows += [stored[name]["run"] for name in names]
@@ -272,7 +274,7 @@ def summary_text(payload: dict[str, Any]) -> str:
                 f"  {size:8d}  {_number(best, 7.2)} ± {_number(error, 4.2)}{' cliff' if cliff else '      '}"
                 f"  {_number(stable, 7.2)}     {_number(loss, 9.4)}   {_number(residual, 8.1, 'e')}"
             )
-    lines += [verdict.sentence for verdict in verdicts(jsonable(payload))]
+    lines += [f"{verdict.label}: {verdict.sentence}" for verdict in verdicts(jsonable(payload))]
     return "\n".join(lines)
 
 

@@ -7,8 +7,8 @@ leave A and C alone. All else is counting; each symbol is an exponent of M:
     gain        g = 1/2 − A_hidden, an incoherent sum over M units; max(0, g) with a skip
     activities  h_1 = −A_input,   h_l = h_{l-1} + g,   f = h_{L-1} + 1/2 − A_output,   y − f: max(0, f)
     Jacobians   p_{L-1} = −A_output,   p_{l-1} = p_l + g, the entries of ∂f/∂h_l
-    growth      k = 0 for BP; for PC that of λ = γ_L (I + C)^-1 (y − f) beside y − f, from the precisions γ:
-                k = γ_L − max(0, C),   C = max_{l<L} (γ_L − γ_l + 1 + 2 p_l)
+    growth      k = 0 for BP; for PC that of λ = γ_L (I + K)^-1 (y − f) beside y − f, K the curvature matrix:
+                k = γ_L − max(0, K),   K = max_{l<L} (γ_L − γ_l + 1 + 2 p_l), γ the precisions
     gradients   ∂/∂h_l = p_l + max(0, f) + k,   ∂/∂f = max(0, f) + k (− γ_L for an unweighted output loss)
     own update  −C + gradient + 2 h_{l-1} + n (SGD),   −C + h_{l-1} + n (Adam): a coherent sum over the
                 fan-in, n = 1 where that grows with M, 0 in the first layer; of a bias h_{l-1} = n = 0
@@ -51,8 +51,8 @@ def predicted_slopes(
     layer, A_hidden not 1/2; `bias`: biases are trained too; `residual`: hidden layers are residual stages;
     `fixed_prediction`: PC under FPA, whose growth k does not saturate.
 
-    **Returns:** `"first"`: of h_1; `"hidden"`: of h_{L-1}, and where A_hidden is 1/2 of all of h_2 … h_{L-1}
-    (absent at depth 2); `"output"`: of f. Zero is a change that does not depend on the width.
+    **Returns:** `"first"`: of h_1; `"hidden"`: of h_{L-1}, and of all of h_2 … h_{L-1} where activities keep
+    their scale (absent at depth 2); `"output"`: of f. Zero is a change that does not depend on the width.
 
     **Raises:** `InputError` for a depth below 2 and an algorithm other than BP and PC.
 
@@ -106,9 +106,7 @@ def _growth(
     return growth, growth if table.output_loss == "weighted" else growth - top
 
 
-def _own_movement(
-    table: Parameterization, role: Role, gradient: Fraction, below: Fraction, bias: bool
-) -> Fraction:
+def _own_movement(table: Parameterization, role: Role, gradient: Fraction, below: Fraction, bias: bool) -> Fraction:
     """How far a layer's own update moves its output, given ∂/∂h_l and h_{l-1}."""
     weight = _step(table, role, gradient + below) + below + int(role.grows_with_fan_in)
     return max(weight, _step(table, BIASES[role], gradient)) if bias else weight

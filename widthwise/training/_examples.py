@@ -26,7 +26,12 @@ class Streams(NamedTuple):
 
 
 def streams(seed: int) -> Streams:
-    """Three streams from one seed, none of them the seed's own key."""
+    """Three streams from one seed, none of them the seed's own key.
+
+    **Raises:** `InputError` for a seed that is negative or has more than 32 bits: it would repeat another's numbers.
+    """
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed is {seed}: it must be at least 0 and below 2^32")
     key = jax.random.key(seed)
     return Streams(*(jax.random.fold_in(key, stream) for stream in range(3)))
 
@@ -114,7 +119,7 @@ def evaluate(network: Network, data: Examples, loss: Loss) -> tuple[Float[Array,
         sums.append(jnp.sum(jax.lax.map(lambda i: _sums(network, data.batch(i), loss), indices), axis=0))
     if data.count % CHUNK:
         sums.append(_sums(network, data.chunk(whole * CHUNK, data.count), loss))
-    total = sum(sums) / data.count
+    total = jnp.sum(jnp.stack(sums), axis=0) / data.count
     return total[0], total[1]
 
 

@@ -6,7 +6,7 @@ import jax
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from .._errors import InputError
+from .._errors import InputError, unknown
 from ..network import Built, LeafScaling
 
 
@@ -54,10 +54,10 @@ def optimizer(
         gradients: PyTree, memory: Any, parameters: PyTree, *, rate: Float[Array, ""], **_: Any
     ) -> tuple[PyTree, Any]:
         if decay_kind == "coupled":
-            gradients = jax.tree.map(
-                lambda g, w, s: g + weight_decay * s.decay * w, gradients, parameters, scalings
-            )
-        steps, memory = direction.update(gradients, memory, parameters)
+            gradients = jax.tree.map(lambda g, w, s: g + weight_decay * s.decay * w, gradients, parameters, scalings)
+        # Optax's bias correction raises a float to an integer count, which strict promotion forbids.
+        with jax.numpy_dtype_promotion("standard"):
+            steps, memory = direction.update(gradients, memory, parameters)
 
         def final(step: Array, w: Array, scaling: LeafScaling) -> Array:
             decayed = weight_decay * scaling.decay * w
@@ -92,6 +92,8 @@ def schedule(kind: str, steps: int) -> optax.Schedule:
         "linear": lambda: optax.linear_schedule(1.0, 0.0, steps),
         "cosine": lambda: optax.cosine_decay_schedule(1.0, steps),
     }
+    if kind not in makers:
+        raise unknown("schedule", kind, makers)
     return makers[kind]()
 
 

@@ -1,7 +1,7 @@
 """One training step: infer, take the local gradients, move the weights; and many of them in one scan."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -26,7 +26,14 @@ class TrainState(eqx.Module):
     rate: Float[Array, ""]
 
 
-Step = Callable[[TrainState, Batch, PRNGKeyArray, Bool[Array, ""] | None], tuple[TrainState, Metrics]]
+@runtime_checkable
+class Step(Protocol):
+    """One training step; `make_step` says more."""
+
+    def __call__(
+        self, state: TrainState, batch: Batch, key: PRNGKeyArray, sample: Bool[Array, ""] | None = None
+    ) -> tuple[TrainState, Metrics]:
+        """The state after a step, and what happened."""
 
 
 def make_step(
@@ -57,7 +64,9 @@ def make_step(
                     sample, lambda: algorithm.diagnose(state.learner, batch, loss, gradients, key=key)
                 )
             parameters = eqx.filter(state.learner.network, eqx.is_inexact_array)
-            rate = state.rate * schedule(state.step)
+            # Optax's schedules mix floats with the integer count, which strict promotion forbids.
+            with jax.numpy_dtype_promotion("standard"):
+                rate = (state.rate * schedule(state.step)).astype(state.rate.dtype)
             updates, memory = optimizer.update(gradients, state.memory, parameters, rate=rate)
             network = eqx.apply_updates(state.learner.network, updates)
         learner = eqx.tree_at(lambda held: held.network, state.learner, network)
@@ -76,9 +85,7 @@ def _at_samples(sample: Bool[Array, ""], measure: Callable[[], Metrics]) -> Metr
     return jax.lax.cond(sample, measure, skipped)
 
 
-def start(
-    learner: Learner, optimizer: optax.GradientTransformationExtraArgs, rate: Float[Array, ""]
-) -> TrainState:
+def start(learner: Learner, optimizer: optax.GradientTransformationExtraArgs, rate: Float[Array, ""]) -> TrainState:
     """The state before the first step."""
     memory = optimizer.init(eqx.filter(learner.network, eqx.is_inexact_array))
     return TrainState(learner, memory, jnp.zeros((), jnp.int32), rate)
@@ -91,7 +98,7 @@ def scan_steps(
     order: Int[Array, "steps batch"],
     sample: Bool[Array, " steps"],
     key: PRNGKeyArray,
-) -> tuple[TrainState, Metrics]:
+) -> tuple[TrainState, dict[str, Float[Array, " steps"]]]:
     """Many steps in one compiled loop.
 
     **Arguments:** `order`: the examples of each step; `sample`: at which steps to measure the diagnostics; `key`:

@@ -1,0 +1,238 @@
+"""The coordinate check: verdicts on made-up movements, by hand on a small network, and on right and wrong tables."""
+
+import json
+from fractions import Fraction
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from widthwise._errors import InputError
+from widthwise.algorithms import Backprop, PredictiveCoding
+from widthwise.inference import ErrorDescent
+from widthwise.measure import _coordinates, coordinate_check
+from widthwise.network import mlp
+from widthwise.parameterization import from_json, parameterization, to_json
+from widthwise.sweep import jsonable
+from widthwise.training import streams
+
+MUP, SP, NTP = (parameterization(name) for name in ("mup", "sp", "ntp"))
+
+
+def family(table, dtype=jnp.float32):
+    """theory.md's probe: 8 inputs, 3 outputs."""
+    return lambda width, key: mlp(8, width, 3, depth=3, table=table, key=key, dtype=dtype)
+
+
+# Verdicts, on movements made up.
+
+WIDTHS = [8, 16, 32, 64]
+
+
+@pytest.fixture
+def verdict(monkeypatch):
+    """The check's lines where the measured movements are exact power laws, seeds spread evenly around the slope."""
+
+    def lines(slopes, *, moved=0.5, table=MUP, richness=None, spread=0.0, seeds=4):
+        around = np.linspace(-1, 1, seeds)
+        around = spread * around / around.std(ddof=1) * np.sqrt(seeds)  # `spread` is the standard error
+        powers = (np.asarray(slopes)[None, :] + around[:, None])[:, None, :]
+        now = []
+
+        def measured(*_):
+            relative = np.full((seeds, 1, len(slopes)), moved)
+            return {"movement": jnp.asarray(float(now[-1]) ** powers), "relative": jnp.asarray(relative)}
+
+        monkeypatch.setattr(_coordinates, "_measure", measured)
+        settings = {"seeds": seeds, "richness": richness, "rate": 0.1, "on_width": now.append}
+        return coordinate_check(family(table), Backprop(), table, widths=WIDTHS, **settings).lines
+
+    return lines
+
+
+@pytest.fixture
+def passed(verdict):
+    return lambda *arguments, **settings: [line.passed for line in verdict(*arguments, **settings)]
+
+
+def test_a_slope_may_be_off_by_the_tolerance(verdict, passed):
+    assert passed([0.049, -0.049, 0.0]) == [True, True, True]
+    assert passed([0.051, 0.0, -0.051]) == [False, True, False]
+    assert [line.layer for line in verdict([0, 0, 0])] == [1, 2, 3]
+    assert [line.quantity for line in verdict([0, 0, 0])] == ["movement", "movement", "output"]
+
+
+def test_or_by_two_standard_errors_which_must_be_small(passed):
+    assert passed([0.055, 0.055, 0.055], spread=0.028) == [True] * 3
+    assert passed([0.057, 0.057, 0.057], spread=0.028) == [False] * 3
+    assert passed([0.0, 0.0, 0.0], spread=0.0299) == [True] * 3
+    assert passed([0.0, 0.0, 0.0], spread=0.0301) == [False] * 3
+
+
+def test_a_network_that_does_not_move_passes_nothing(passed):
+    assert passed([0, 0, 0], moved=0.0101) == [True] * 3
+    assert passed([0, 0, 0], moved=0.0099) == [False] * 3
+    assert passed([0, 0, 0], moved=np.nan) == [False] * 3
+
+
+def test_a_network_that_diverged_passes_nothing(passed):
+    assert passed([np.nan, np.nan, np.nan]) == [False] * 3
+    assert passed([300.0, 300.0, 300.0], moved=np.inf) == [False] * 3
+
+
+@pytest.mark.parametrize(
+    ("table", "richness", "expected"),
+    [
+        (MUP, None, 0.0),
+        (SP, None, 0.0),
+        (NTP, None, -0.5),
+        (parameterization("richness", richness="1/4"), None, -0.25),
+        (MUP, Fraction(1, 4), -0.25),
+        (NTP, 0.5, 0.0),
+    ],
+)
+def test_expectations_are_the_desiderata(verdict, table, richness, expected):
+    lines = verdict([expected, expected, 0.0], table=table, richness=richness)
+    assert [line.expected for line in lines] == [expected, expected, 0.0]
+    assert all(line.passed for line in lines)
+
+
+def test_predictions_come_from_the_table_and_decide_nothing(verdict, passed, monkeypatch):
+    # theory.md A4: SP under SGD (-.48, .48, 1.0), which is (-1/2, 1/2, 1).
+    lines = verdict([-0.5, 0.5, 1.0], table=SP)
+    assert [line.predicted for line in lines] == [-0.5, 0.5, 1.0]
+    assert not any(line.passed for line in lines)
+    loaded = from_json(to_json(SP) | {"name": "mine"})
+    assert [line.predicted for line in verdict([0, 0, 0], table=loaded)] == [-0.5, 0.5, 1.0]
+    assert passed([0, 0, 0], table=SP) == [True] * 3
+    nine = {name: Fraction(9) for name in ("first", "hidden", "output")}
+    monkeypatch.setattr(_coordinates, "predicted_slopes", lambda *_, **__: nine)
+    assert passed([0.0, 0.5, 0.0], table=SP) == [True, False, True]
+
+
+# One small check, by hand.
+
+
+def test_movement_by_hand():
+    steps, rate, sizes = 3, 0.5, (8, 24)
+    check = coordinate_check(family(MUP, jnp.float64), Backprop(), MUP, widths=sizes, seeds=2, steps=steps, rate=rate)
+    rates = {width: [rate * width / 64, rate, rate * 64 / width] for width in sizes}  # c = (-1, 0, 1)
+    movement, relative = np.zeros((2, 2, 3)), np.zeros((2, 3))
+
+    def states(matrices, x):
+        z = [x @ matrices[0].T]
+        for matrix in matrices[1:]:
+            z.append(jnp.tanh(z[-1]) @ matrix.T)
+        return z
+
+    def rms(a):
+        return np.sqrt(np.mean(np.asarray(a) ** 2))
+
+    for column, width in enumerate(sizes):
+        for seed in range(2):
+            built = family(MUP, jnp.float64)(width, streams(seed).init)
+            batch = _coordinates._probe(built, streams(seed).order, jnp.float64)
+            assert batch.x.shape == (8, 8)
+            first = matrices = [leaf[0] for leaf in jax.tree.leaves(eqx.filter(built.network, eqx.is_array))]
+            for _ in range(steps):
+                gradient = jax.grad(lambda m, b=batch: jnp.sum((states(m, b.x)[-1] - b.y) ** 2) / 2 / 8)(matrices)
+                pairs = zip(matrices, rates[width], gradient, strict=True)
+                matrices = [m - step * g for m, step, g in pairs]
+            before, after = states(first, batch.x), states(matrices, batch.x)
+            residual = rms(batch.y - before[-1])
+            moved = np.array([rms(b - a) for a, b in zip(before, after, strict=True)])
+            movement[seed, column] = moved / residual
+            if column == 0:
+                relative[seed] = moved / [rms(before[0]), rms(before[1]), residual]
+    slopes = np.log(movement[:, 1] / movement[:, 0]) / np.log(3)
+    assert [line.slope for line in check.lines] == pytest.approx(slopes.mean(axis=0).tolist(), abs=1e-9)
+    error = np.abs(slopes[0] - slopes[1]) / 2
+    assert [line.se for line in check.lines] == pytest.approx(error.tolist(), abs=1e-9)
+    assert [line.movement_min for line in check.lines] == pytest.approx(relative.mean(axis=0).tolist(), rel=1e-9)
+
+
+def test_the_chosen_rate_is_the_least_that_moves_every_layer():
+    def least(rate):
+        settings = {"widths": (16, 24), "seeds": 4, "steps": 2}
+        check = coordinate_check(family(MUP), Backprop(), MUP, rate=rate, **settings)
+        return check.rate, min(line.movement_min for line in check.lines)
+
+    rate, moved = least(None)
+    assert moved >= _coordinates.AIMED_MOVEMENT
+    assert np.log2(rate) * 2 == pytest.approx(round(np.log2(rate) * 2), abs=1e-12)
+    assert least(rate / np.sqrt(2))[1] < _coordinates.AIMED_MOVEMENT
+
+
+# Real checks.
+
+REAL = {"widths": (64, 128, 256), "rate": 0.044}
+
+
+def test_a_right_table_passes():
+    check = coordinate_check(family(MUP), Backprop(), MUP, seeds=16, **REAL)
+    assert check.passed, str(check)
+    assert (check.rate, check.output_precision, check.curvature) == (0.044, None, None)
+    payload = json.loads(json.dumps(jsonable(check.to_json()), allow_nan=False))
+    assert payload["passed"] is True
+    keys = {"quantity", "layer", "slope", "se", "expected", "predicted", "movement_min", "passed"}
+    assert [set(line) for line in payload["lines"]] == [keys] * 3
+    assert {"lines", "rate", "output_precision", "passed"} <= set(payload)
+    assert "passed" in str(check).splitlines()[-1]
+
+
+def test_a_wrong_table_fails_by_far():
+    check = coordinate_check(family(SP), Backprop(), SP, seeds=4, **(REAL | {"rate": 0.005}))
+    assert not check.passed
+    # theory.md A4: the first layer slows down as M^-1/2, the output runs away as M (until tanh saturates).
+    assert check.lines[0].slope < -0.4
+    assert check.lines[2].slope > 0.4
+    assert not check.lines[0].passed
+    assert not check.lines[2].passed
+    assert "FAILED" in str(check)
+
+
+def test_a_network_that_hardly_moves_fails_though_its_slopes_are_right():
+    settings = {"widths": (64, 128), "seeds": 2, "rate": 1e-7}
+    check = coordinate_check(family(MUP, jnp.float64), Backprop(), MUP, **settings)
+    assert not any(line.passed for line in check.lines)
+    assert all(0 < line.movement_min < 1e-4 for line in check.lines)
+
+
+def test_predictive_coding_records_precision_and_curvature():
+    table = parameterization("mup", algorithm="pc")
+    rule = PredictiveCoding(ErrorDescent(iterations=2), output_precision=0.25)
+    build = family(table, jnp.float64)
+    check = coordinate_check(build, rule, table, widths=(16, 32), seeds=2, steps=1, rate=0.1)
+    assert check.output_precision == 0.25
+    assert all(value > 0 for value in check.curvature)
+
+
+def test_networks_of_another_table_are_refused():
+    with pytest.raises(InputError, match="'mup'.*'sp'"):
+        coordinate_check(family(MUP), Backprop(), SP, widths=(8, 16))
+    other = MUP.in_gauge("rescaling")
+    with pytest.raises(InputError, match="rescaling"):
+        coordinate_check(family(MUP), Backprop(), other, widths=(8, 16))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"widths": (64,)}, "at least two widths"),
+        ({"widths": ()}, "at least two widths"),
+        ({"widths": (128, 64)}, "increasing"),
+        ({"widths": (64, 64)}, "increasing"),
+        ({"widths": (0, 64)}, "at least 1"),
+        ({"seeds": 1}, "seeds 1"),
+        ({"steps": 0}, "steps 0"),
+        ({"rate": 0.0}, "rate is 0.0"),
+        ({"rate": -1.0}, "rate is -1.0"),
+        ({"rate": float("nan")}, "rate is nan"),
+        ({"rate": float("inf")}, "rate is inf"),
+    ],
+)
+def test_refuses(settings, words):
+    with pytest.raises(InputError, match=words):
+        coordinate_check(family(MUP), Backprop(), MUP, **({"widths": (8, 16), "seeds": 2} | settings))

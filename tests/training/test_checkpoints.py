@@ -1,0 +1,153 @@
+"""Checkpoints: whole or not at all, refused where they do not belong, and resumed to the last bit."""
+
+import json
+import os
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from training.toys import made, toy, weights
+
+from widthwise._errors import InputError
+from widthwise.algorithms import Backprop, PredictiveCoding
+from widthwise.inference import ErrorDescent
+from widthwise.training import load_checkpoint, read_header, save_checkpoint, train
+
+TREE = {"w": jnp.asarray([[1.5, np.nan], [np.inf, -0.0]]), "n": jnp.asarray(7, jnp.int32)}
+
+
+@pytest.fixture
+def stored(tmp_path):
+    path = tmp_path / "checkpoint"
+    save_checkpoint(path, TREE, {"identity": "a", "history": {"loss": [0.5, None]}})
+    return path
+
+
+def test_round_trip(stored):
+    tree, header = load_checkpoint(stored, {"w": jnp.zeros((2, 2)), "n": jnp.asarray(0, jnp.int32)})
+    assert np.asarray(tree["w"]).tobytes() == np.asarray(TREE["w"]).tobytes()
+    assert int(tree["n"]) == 7
+    assert tree["n"].dtype == np.int32
+    assert header == {"schema_version": 1, "identity": "a", "history": {"loss": [0.5, None]}}
+    assert read_header(stored) == header
+    assert os.listdir(stored.parent) == ["checkpoint"]
+
+
+def test_truncated_anywhere_is_an_error(stored):
+    content = stored.read_bytes()
+    for length in (0, 1, 20, content.index(b"\n"), content.index(b"\n") + 1, len(content) - 9, len(content) - 1):
+        stored.write_bytes(content[:length])
+        with pytest.raises(InputError, match="damaged"):
+            load_checkpoint(stored, TREE)
+
+
+@pytest.mark.parametrize("content", [b"\x80\x04junk\n", b"[1]\n", b"null\n", b"{}\n", b"\xff\xfe\n"])
+def test_what_is_no_checkpoint_is_an_error(stored, content):
+    stored.write_bytes(content)
+    with pytest.raises(InputError, match=r"checkpoint .* is damaged"):
+        load_checkpoint(stored, TREE)
+
+
+def test_another_version_is_an_error(stored):
+    head, body = stored.read_bytes().split(b"\n", 1)
+    stored.write_bytes(json.dumps(json.loads(head) | {"schema_version": 2}).encode() + b"\n" + body)
+    with pytest.raises(InputError, match="schema version 2; this program reads 1"):
+        load_checkpoint(stored, TREE)
+
+
+@pytest.mark.parametrize("like", [{"w": jnp.zeros((2, 3)), "n": TREE["n"]}, {"w": jnp.zeros((4,)), "n": TREE["n"]}])
+def test_another_shape_is_an_error(stored, like):
+    with pytest.raises(InputError, match="another network"):
+        load_checkpoint(stored, like)
+
+
+def test_a_missing_one_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="No such file"):
+        load_checkpoint(tmp_path / "none", TREE)
+
+
+@pytest.mark.parametrize("broken", ["replace", "fsync"])
+def test_a_full_disk_leaves_the_old_one(stored, monkeypatch, broken):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    before = stored.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, broken, full)
+        with pytest.raises(InputError, match="No space left on device"):
+            save_checkpoint(stored, TREE, {"identity": "b"})
+    assert stored.read_bytes() == before
+    assert os.listdir(stored.parent) == ["checkpoint"]
+
+
+class Killed(Exception):
+    pass
+
+
+def cut_after(epochs):
+    count = [0]
+
+    def on_progress(_):
+        count[0] += 1
+        if count[0] == epochs:
+            raise Killed
+
+    return on_progress
+
+
+CASES = {
+    "momentum": ({}, Backprop, {"momentum": 0.9, "decay": "cosine"}, 1),
+    "adam": ({"optimizer": "adam"}, Backprop, {"weight_decay": 0.1}, 2),
+    "pc": ({"algorithm": "pc"}, lambda: PredictiveCoding(ErrorDescent(iterations=3)), {}, 1),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_resumes_to_the_last_bit(tmp_path, case):
+    # 12 steps are two epochs of 5 and a part.
+    settings, rule, given, epochs = CASES[case]
+    path = tmp_path / "checkpoint"
+
+    def run(checkpoint=None, on_progress=lambda _: None):
+        return train(
+            made(**settings),
+            rule(),
+            toy(),
+            rate=0.3,
+            steps=12,
+            batch_size=8,
+            checkpoint=checkpoint,
+            identity="one",
+            on_progress=on_progress,
+            **given,
+        )
+
+    whole = run()
+    with pytest.raises(Killed):
+        run(path, cut_after(epochs))
+    halfway = path.read_bytes()
+    resumed = run(path)
+    assert path.read_bytes() != halfway
+    # A finished run is read back, not trained again.
+    for other in (resumed, run(path)) if case == "momentum" else (resumed,):
+        pairs = zip(weights(whole.network), weights(other.network), strict=True)
+        assert all(a.tobytes() == b.tobytes() for a, b in pairs)
+        assert other.history.keys() == whole.history.keys()
+        for name, values in whole.history.items():
+            assert np.array_equal(other.history[name], values, equal_nan=True), name
+        assert (other.test_loss, other.test_accuracy) == (whole.test_loss, whole.test_accuracy)
+
+
+def test_refuses_the_checkpoint_of_another_run(tmp_path):
+    path = tmp_path / "checkpoint"
+
+    def run(built, identity):
+        return train(built, Backprop(), toy(), rate=0.3, steps=2, batch_size=8, checkpoint=path, identity=identity)
+
+    run(made(), "one")
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="belongs to another run"):
+        run(made(), "two")
+    with pytest.raises(InputError, match="another network"):
+        run(made(width=17), "one")
+    assert path.read_bytes() == before
