@@ -2,13 +2,26 @@
 
 import jax
 import pytest
+import science.typechecks  # noqa: F401  (the hook below finds it as an attribute of its package)
 from jaxtyping import install_import_hook
 
 # Before the first `import widthwise`: in tests alone, every annotation and shape is checked at each call.
-install_import_hook("widthwise", "beartype.beartype")
+install_import_hook("widthwise", "science.typechecks.typecheck")
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# Here every program runs once, and small: compiling it is what takes time.
+COMPILED_QUICKLY = ("network", "inference", "algorithms", "science")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_compilation(request):
+    """Leave out most of the compiler's optimizations in the folders of exactness tests."""
+    quick = request.path.parent.name in COMPILED_QUICKLY
+    jax.config.update("jax_disable_most_optimizations", quick)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture

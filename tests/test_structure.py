@@ -1,4 +1,4 @@
-"""The house's order: who may import whom, that everything public is documented, and that examples in docs run."""
+"""The order of CONTRIBUTING: who may import whom; everything public is documented; examples in docstrings run."""
 
 import ast
 import doctest
@@ -13,7 +13,7 @@ import widthwise
 
 PACKAGE = Path(widthwise.__file__).parent
 
-# design.md section 5: a part may import those of the lines above its own; parts on one line never each other.
+# CONTRIBUTING: a part may import those of the lines above its own; parts on one line never each other.
 LAYERS = [
     ["_errors"],
     ["_loss"],
@@ -59,7 +59,7 @@ def own(names):
 
 def test_every_part_has_its_place():
     parts = {part(path) for path in MODULES} - {"__init__", "__main__"}
-    assert parts <= set(RANK), "a new part: give it a line in LAYERS and in design.md section 5"
+    assert parts <= set(RANK), "a new part: give it a line in LAYERS and in CONTRIBUTING"
     assert "parameterization" in parts
 
 

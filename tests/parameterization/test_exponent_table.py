@@ -207,6 +207,16 @@ def test_depth_rows(name, algorithm, gamma_bar, kappa):
     assert shapes(adam, "rate") == shifted(MUPC_ADAM, (0, 0))
 
 
+def test_depth_rows_of_an_unweighted_readout():
+    # At gamma_bar = -1 without gamma_L in its own loss the readout's gradient is backprop's: rate N, epsilon N^-1.
+    table = parameterization("mupc", algorithm="pc", gamma_bar=-1, output_loss="unweighted")
+    assert shapes(table, "rate")[Role.OUTPUT] == (1, 0)
+    assert shapes(table, "epsilon")[Role.OUTPUT] == (-1, 0)
+    assert shapes(table, "rate")[Role.OUTPUT_BIAS] == (0, 0)
+    # Below it nothing changes: N / gamma_L = L.
+    assert shapes(table, "rate")[Role.BRANCH] == (0, 1)
+
+
 def test_depth_multipliers_are_the_papers_absolute_ones():
     table = parameterization("mupc")
     n, layers, d = 96, 24, 12

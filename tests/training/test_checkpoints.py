@@ -138,16 +138,32 @@ def test_resumes_to_the_last_bit(tmp_path, case):
         assert (other.test_loss, other.test_accuracy) == (whole.test_loss, whole.test_accuracy)
 
 
+def kept(path, built=None, **given):
+    settings = {"rate": 0.3, "steps": 2, "batch_size": 8, "identity": "one"} | given
+    return train(built or made(), Backprop(), toy(), checkpoint=path, **settings)
+
+
 def test_refuses_the_checkpoint_of_another_run(tmp_path):
     path = tmp_path / "checkpoint"
-
-    def run(built, identity):
-        return train(built, Backprop(), toy(), rate=0.3, steps=2, batch_size=8, checkpoint=path, identity=identity)
-
-    run(made(), "one")
+    kept(path)
     before = path.read_bytes()
     with pytest.raises(InputError, match="belongs to another run"):
-        run(made(), "two")
+        kept(path, identity="two")
     with pytest.raises(InputError, match="another network"):
-        run(made(width=17), "one")
+        kept(path, made(width=17))
+    # From Python, where nobody names the run: what would silently be the stored run's is refused too.
+    others = {"rate": 0.2, "seed": 1, "batch_size": 4, "weight_decay": 0.1, "decay": "cosine"}
+    for name, value in others.items():
+        with pytest.raises(InputError, match=f"{name} .* stored, {value} given"):
+            kept(path, **{name: value})
     assert path.read_bytes() == before
+
+
+def test_a_run_may_be_continued_from_the_middle_of_an_epoch(tmp_path):
+    # 2 of an epoch's 5 steps, then on to 6: the order of the data goes on where it stopped.
+    path = tmp_path / "checkpoint"
+    kept(path)
+    continued, whole = kept(path, steps=6), kept(tmp_path / "other", steps=6)
+    assert continued.history == whole.history
+    pairs = zip(weights(whole.network), weights(continued.network), strict=True)
+    assert all(a.tobytes() == b.tobytes() for a, b in pairs)

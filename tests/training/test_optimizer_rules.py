@@ -136,7 +136,7 @@ def test_refuses(settings, words):
 
 
 def test_refuses_momentum_under_adam():
-    with pytest.raises(InputError, match="momentum 0.9"):
+    with pytest.raises(InputError, match=r"momentum 0\.9"):
         optimizer(made(optimizer="adam"), momentum=0.9)
 
 
@@ -150,5 +150,5 @@ def test_schedules_by_hand():
 
 
 def test_unknown_schedule_names_the_nearest():
-    with pytest.raises(InputError, match="'cosin'.*'cosine'"):
+    with pytest.raises(InputError, match=r"'cosin'.*'cosine'"):
         schedule("cosin", 10)

@@ -19,6 +19,8 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", metavar="FILE", help="the page (DIR/report.html)")
     parser.add_argument("--json", metavar="FILE", help="write the verdicts")
     values = parser.parse_all(arguments)
+    if values.out is not None and Path(values.out).is_dir():
+        raise InputError(f"--out {values.out}: expected a file, got a folder")
     from ..report import verdicts, write
 
     home = Path(values.directory)
@@ -48,4 +50,10 @@ def _payload(path: Path) -> dict:
     if not isinstance(payload, dict) or payload.get("schema_version") != 1:
         version = payload.get("schema_version") if isinstance(payload, dict) else None
         raise InputError(f"{path} has schema version {version!r}; this program reads 1")
+    rows = [payload.get(name) for name in ("curves", "summary")]
+    if not all(isinstance(found, list) and all(isinstance(row, dict) for row in found) for found in rows):
+        raise InputError(f"{path} lacks curves or a summary; run the sweep's command again to rewrite it")
+    for name in ("settings", "tables", "versions"):
+        if not isinstance(payload.get(name, {}), dict):
+            raise InputError(f"{path}: its {name} are no object; run the sweep's command again to rewrite it")
     return payload

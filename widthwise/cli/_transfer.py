@@ -43,9 +43,8 @@ def run(arguments: Sequence[str]) -> int:
     rates = grid(*values.log2_rates)
     data = data_of(runs[0])
     groups, identities = [], []
-    for spec in runs:
+    for spec, name in zip(runs, _labels(runs), strict=True):
         table = table_of(spec)
-        name = Path(spec.parameterization).stem if spec.table is not None else spec.parameterization
         labels = {
             "algorithm": spec.algorithm,
             "parameterization": name,
@@ -118,11 +117,32 @@ def expanded(values: dict[str, Any]) -> tuple[str, list[Run]]:
             k: v for k, v in values.items() if not (other and k in (*PREDICTIVE_CODING, "gamma_bar", "output_loss"))
         }
         for parameterization in chosen["parameterization"]:
+            # Beside the name `richness`, r is for that name alone.
+            if parameterization != "richness" and "richness" in chosen["parameterization"]:
+                kept = {k: v for k, v in kept.items() if k != "richness"}
+            elif "richness" in values:
+                kept = kept | {"richness": values["richness"]}
             for width in sorted(chosen["width"]):
                 for depth in sorted(chosen["depth"]):
                     one = {"algorithm": algorithm, "parameterization": parameterization, "width": width, "depth": depth}
                     runs.append(run_from(kept | one))
     return axis, runs
+
+
+def _labels(runs: Sequence[Run]) -> list[str]:
+    """What curves call each run's parameterization: its name, or that of its file without the ending.
+
+    **Raises:** `InputError` where two have one label: their curves would be averaged as one's.
+    """
+    labels = [Path(run.parameterization).stem if run.table is not None else run.parameterization for run in runs]
+    seen: dict[str, str] = {}
+    for run, label in zip(runs, labels, strict=True):
+        other = seen.setdefault(label, run.parameterization)
+        if other != run.parameterization:
+            raise InputError(
+                f"--parameterization {other} {run.parameterization}: curves would call both {label!r}; rename a file"
+            )
+    return labels
 
 
 def _tried(groups: Sequence[Any], training: Any, count: int) -> None:

@@ -132,6 +132,22 @@ def relative_residual(problem: Problem, start: Point, point: Point) -> Float[Arr
     return jnp.sqrt(jnp.where(here == 0, 0.0, here / jnp.where(here == 0, 1.0, there)))
 
 
+def curvature_step(problem: Problem, point: Point) -> Float[Array, " batch"]:
+    """A step for descent on the errors, from the curvature along each example's output error; 1 under FPA.
+
+        s = 1 / (1 + γ_L κ),   γ_L κ = γ_L Σ_l γ_l^-1 |J_l^T δ|² / |δ|²,   δ = output error
+
+    Free of cost: the sweep that gave the gradient holds all of it. κ is a lower bound of ‖J Γ^-1 J^T‖.
+    """
+    delta = square_norm((point.output_error[None],))
+    if problem.fixed_prediction:
+        return jnp.ones_like(delta)
+    pulled = square_norm(point.pulled, tuple(1 / precision for precision in problem.precisions[:-1]))
+    # point.pulled already holds γ_L, so its square holds it twice.
+    weighted = delta * problem.precisions[-1]
+    return 1 / (1 + jnp.where(delta == 0, 0.0, pulled / jnp.where(delta == 0, 1.0, weighted)))
+
+
 def curvature(problem: Problem, point: Point, products: int = 3) -> Float[Array, " batch"]:
     """‖C‖, by power iteration on the out x out curvature, per example: how far from backprop inference leads.
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ..network import States, square_norm
-from ._base import AbstractRelaxation, Point, Problem, Settled, scaled
+from ._base import AbstractRelaxation, Point, Problem, Settled, curvature_step, scaled
 from ._checks import array_or_none, at_least_one, positive
 
 
@@ -67,16 +67,10 @@ class ErrorDescent(AbstractRelaxation):
         return point, self.settled(problem, start, point, count)
 
     def _first_step(self, problem: Problem, start: Point) -> Float[Array, " batch"]:
-        """1 / (1 + γ_L κ), or the fixed rate; 1 where predictions are fixed, which has no curvature."""
-        delta = square_norm((start.output_error[None],))
-        if self.rate is not None:
-            return jnp.full(delta.shape, self.rate, delta.dtype)
-        if problem.fixed_prediction:
-            return jnp.ones_like(delta)
-        pulled = square_norm(start.pulled, tuple(1 / precision for precision in problem.precisions[:-1]))
-        # start.pulled already holds γ_L, so its square holds it twice.
-        weighted = delta * problem.precisions[-1]
-        return 1 / (1 + jnp.where(delta == 0, 0.0, pulled / jnp.where(delta == 0, 1.0, weighted)))
+        """The measured step, or the fixed rate."""
+        if self.rate is None:
+            return curvature_step(problem, start)
+        return jnp.full(problem.y.shape[:1], self.rate, problem.y.dtype)
 
 
 def _move(problem: Problem, gradient: States, step: Float[Array, " batch"]) -> States:

@@ -227,7 +227,7 @@ def _measure(
     steps: int,
     momentum: float,
     epsilon: float,
-) -> dict[str, Float[Array, "seeds rates ..."]]:
+) -> dict[str, Float[Array, "seeds ..."]]:
     """Movement of every layer, over the residual and over the layer itself, for all seeds and rates.
 
     Seeds and rates are visited one after the other: wide networks need the memory.

@@ -28,6 +28,8 @@ from ._summary import summarize
 
 SCHEMA_VERSION = 1
 MOST_RATES = 1000
+# 2^±126 are the ends of float32's normal numbers.
+LARGEST_LOG2 = 126.0
 CURVE_FIELDS = (
     "algorithm",
     "parameterization",
@@ -100,6 +102,8 @@ def grid(start: float, stop: float, step: float) -> list[float]:
     """
     if not (all(map(math.isfinite, (start, stop, step))) and step > 0 and stop >= start):
         raise InputError(f"log2 rates {start} {stop} {step}: expected START <= STOP and STEP > 0, as in -5 2 0.5")
+    if max(abs(start), abs(stop)) > LARGEST_LOG2:
+        raise InputError(f"log2 rates {start} to {stop}: beyond ±{LARGEST_LOG2:g} a rate is 0 or infinite in float32")
     count = (stop - start) / step + 1
     if count > MOST_RATES:
         raise InputError(f"log2 rates {start} {stop} {step}: {count:.0f} rates; at most {MOST_RATES} can be run")
@@ -207,13 +211,18 @@ def run_sweep(
             "versions": versions(),
             "device": device(),
             "settings": settings,
-            "tables": {group.labels["parameterization"]: to_json(group.table) for group in groups},
+            "tables": {_rule(group.labels): to_json(group.table) for group in groups},
             "wall_seconds": time.perf_counter() - began,
             "runs": len(rows),
             "curves": [{name: row[name] for name in CURVE_FIELDS} for row in rows],
             "summary": summarize(rows, axis),
         }
     )
+
+
+def _rule(labels: dict[str, Any]) -> str:
+    """What a summary is about, as in `pc mup sgd`: two algorithms have two tables of one name."""
+    return " ".join(labels[part] for part in ("algorithm", "parameterization", "optimizer"))
 
 
 def _record(name: str, group: int, identity: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:

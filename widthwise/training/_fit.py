@@ -96,8 +96,19 @@ def train(
     learner = algorithm.init(built, key=keys.algorithm)
     state = start(learner, transform, jnp.asarray(rate, dtype))
     history: History = {}
+    # What a resumed run must share with its beginning; a constant rate may be continued for longer.
+    settings = {
+        "rate": rate,
+        "seed": seed,
+        "batch_size": batch_size,
+        "momentum": momentum,
+        "epsilon": epsilon,
+        "weight_decay": weight_decay,
+        "decay": decay,
+        "total": None if decay == "constant" else total,
+    }
     if checkpoint is not None and checkpoint.exists():
-        state, history = _resumed(checkpoint, state, identity)
+        state, history = _resumed(checkpoint, state, identity, settings)
 
     @jax.jit
     def run(arrays: Any, algorithm_arrays: Any, data: Examples, order: Any, sample: Any) -> Any:
@@ -130,7 +141,8 @@ def train(
         for name, values in metrics.items():
             history.setdefault(name, []).extend(np.asarray(values, float).tolist())
         if checkpoint is not None:
-            save_checkpoint(checkpoint, arrays, {"identity": identity, "history": _stored(history)})
+            header = {"identity": identity, "settings": settings, "history": _stored(history)}
+            save_checkpoint(checkpoint, arrays, header)
         recent = {name: float(np.nanmean(np.asarray(v))) for name, v in metrics.items() if np.isfinite(v).any()}
         on_progress(Progress(done, length, total, train_seconds, recent))
     network = eqx.combine(arrays, static).learner.network
@@ -154,11 +166,20 @@ def _total_steps(epochs: int | None, steps: int | None, per_epoch: int) -> int:
     return total
 
 
-def _resumed(checkpoint: Path, state: TrainState, identity: str) -> tuple[TrainState, History]:
+def _resumed(
+    checkpoint: Path, state: TrainState, identity: str, settings: dict[str, Any]
+) -> tuple[TrainState, History]:
     arrays, static = eqx.partition(state, eqx.is_array)
     arrays, header = load_checkpoint(checkpoint, arrays)
     if header.get("identity") != identity:
         raise InputError(f"checkpoint {checkpoint} belongs to another run; use another directory")
+    stored = header.get("settings", {})
+    for name, value in settings.items():
+        if stored.get(name) != value:
+            raise InputError(
+                f"checkpoint {checkpoint} belongs to another run: {name} {stored.get(name)} stored, {value} given; "
+                f"use another file"
+            )
     history = {
         name: [float("nan") if value is None else value for value in values]
         for name, values in header["history"].items()

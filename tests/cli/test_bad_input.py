@@ -1,0 +1,246 @@
+"""Bad input: exit code 2, one line on stderr that names the value, no traceback, nothing stored lost."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+TRAIN = "train --data ok.npz --batch-size 8 --width 8 --steps 2 --rate 0.1 "
+SWEEP = "transfer --data ok.npz --batch-size 8 --steps 2 "
+PC = TRAIN + "--algorithm pc "
+
+BAD = {
+    # Names: the nearest is named.
+    "trian": "'trian': did you mean 'train'",
+    TRAIN + "--parameterization mupp": "'mupp': did you mean 'mup'",
+    TRAIN + "--network residualmlp": "'residualmlp': did you mean 'residual_mlp'",
+    TRAIN + "--activation tahn": "'tahn': did you mean 'tanh'",
+    TRAIN + "--optimizer adm": "'adm': did you mean 'adam'",
+    TRAIN + "--loss mze": "'mze': did you mean 'mse'",
+    TRAIN + "--schedule cosin": "'cosin': did you mean 'cosine'",
+    TRAIN + "--gauge stq": "'stq': did you mean 'stp'",
+    TRAIN + "--state poste": "'poste': did you mean 'post'",
+    TRAIN + "--dtype float46": "'float46': did you mean 'float64'",
+    TRAIN + "--data digit": "'digit': did you mean 'digits'",
+    TRAIN + "--weight-decay 0.1 --weight-decay-kind coupld": "'coupld': did you mean 'coupled'",
+    PC + "--relaxation eror": "'eror': did you mean 'error'",
+    PC + "--output-loss weightd": "'weightd': did you mean 'weighted'",
+    TRAIN + "--algorithm pcc": "'pcc': did you mean 'pc'",
+    TRAIN + "--wdth 3": "'--wdth'; did you mean --width",
+    SWEEP + "--parameterization sp mupp": "'mupp'",
+    SWEEP + "--schedule cosin": "'cosin'",
+    TRAIN + "left": "'left'",
+    # Numbers out of range.
+    TRAIN + "--width 0": "width is 0",
+    TRAIN + "--width -3": "width is -3",
+    TRAIN + "--depth 1": "depth is 1",
+    TRAIN + "--batch-size 0": "batch_size is 0",
+    TRAIN + "--batch-size 41": "batch_size is 41: it must be between 1 and the 40",
+    TRAIN + "--steps 0": "steps 0",
+    TRAIN + "--epochs 1": "epochs 1, steps 2",
+    TRAIN + "--rate 0": "0.0",
+    TRAIN + "--rate -1": "-1.0",
+    TRAIN + "--rate nan": "nan",
+    TRAIN + "--rate inf": "inf",
+    TRAIN + "--rate fast": "'fast'",
+    TRAIN + "--seed -1": "-1",
+    TRAIN + "--seed 99999999999999999999": "99999999999999999999",
+    TRAIN + "--seed 1.5": "'1.5'",
+    TRAIN + "--momentum 1": "momentum is 1.0",
+    TRAIN + "--optimizer adam --momentum 0.9": "momentum 0.9",
+    TRAIN + "--weight-decay -1": "-1.0",
+    TRAIN + "--weight-decay nan": "weight_decay is nan",
+    TRAIN + "--weight-decay-kind lr": "--weight-decay-kind lr",
+    TRAIN + "--epsilon 0": "epsilon is 0.0",
+    TRAIN + "--gain inf": "gain is inf",
+    TRAIN + "--base-width 0": "base_width is 0",
+    TRAIN + "--validation 0": "0 validation examples",
+    TRAIN + "--validation 40": "40 validation examples",
+    TRAIN + "--examples 0": "0 training examples",
+    TRAIN + "--examples 400": "400 training examples",
+    TRAIN + "--richness 1/4": "richness 1/4",
+    TRAIN + "--parameterization richness": "needs richness",
+    TRAIN + "--parameterization richness --richness 3/4": "3/4",
+    TRAIN + "--parameterization richness --richness -1/4": "-1/4",
+    TRAIN + "--parameterization richness --richness 1/0": "'1/0'",
+    TRAIN + "--gamma-bar -1": "gamma_bar -1",
+    PC + "--iterations 0": "iterations is 0",
+    PC + "--tolerance 0": "tolerance is 0.0",
+    PC + "--output-precision 0": "output_precision is 0.0",
+    PC + "--activity-rate -1": "-1.0",
+    PC + "--activity-rate 0": "0.0",
+    PC + "--relaxation sweep --sweep-step 0": "0.0",
+    SWEEP + "--widths 8 0": "width is 0",
+    SWEEP + "--widths": "--width",
+    SWEEP + "--log2-rates 2 -5 0.5": "2.0 -5.0 0.5",
+    SWEEP + "--log2-rates -5 2 0": "-5.0 2.0 0.0",
+    SWEEP + "--log2-rates -5 nan 1": "nan",
+    SWEEP + "--log2-rates -5 2 1e-9": "1e-09",
+    SWEEP + "--log2-rates -5 2": "--log2-rates",
+    SWEEP + "--seeds 0": "seeds 0",
+    SWEEP + "--seeds -2": "seeds -2",
+    SWEEP + "--batch-size 41": "batch_size is 41",
+    SWEEP + "--epochs 1": "steps 2, epochs 1",
+    "check --widths 8": "[8]",
+    "check --widths 16 8": "[16, 8]",
+    "check --widths 8 16 --seeds 1": "seeds 1",
+    "check --widths 8 16 --rate 0": "rate is 0.0",
+    "check --widths 8 16 --rate nan": "rate is nan",
+    "check --widths 8 16 --richness 2x": "'2x'",
+    "table --gamma-bar x --algorithm pc": "'x'",
+    "table --base-depth 0": "base_depth is 0",
+    # Settings that do not go together.
+    SWEEP + "--widths 8 16 --depths 3 4": "--widths [8, 16] and --depths [3, 4]",
+    TRAIN + "--iterations 4": "--iterations: of predictive coding",
+    TRAIN + "--output-precision 1": "--output-precision: of predictive coding",
+    SWEEP + "--relaxation error": "--relaxation: of predictive coding",
+    "check --widths 8 16 --activity-rate 0.1": "--activity-rate: of predictive coding",
+    PC + "--relaxation exact": "use --relaxation error",
+    PC + "--relaxation exact --activation linear --loss ce": "use --relaxation error",
+    SWEEP + "--algorithm bp pc --relaxation exact": "use --relaxation error",
+    "check --algorithm pc --relaxation exact": "use --relaxation error",
+    PC + "--relaxation sweep --activity-rate 0.1": "--activity-rate: the relaxation 'sweep'",
+    PC + "--sweep-step 0.1": "--sweep-step: the relaxation 'error'",
+    TRAIN + "--network residual_mlp --state post": "'post'",
+    # Files.
+    TRAIN + "--data missing.npz": "missing.npz",
+    TRAIN + "--data corrupt.npz": "corrupt.npz",
+    TRAIN + "--data lacking.npz": "x_test",
+    TRAIN + "--data nan.npz": "row 3",
+    TRAIN + "--data-dir empty": "--data-dir empty",
+    TRAIN + "--data fashion_mnist --data-dir empty": "train-images-idx3-ubyte.gz",
+    TRAIN + "--parameterization none.json": "none.json",
+    TRAIN + "--parameterization broken.json": "broken.json",
+    TRAIN + "--parameterization list.json": "list.json",
+    TRAIN + "--parameterization deep.json": "deep.json",
+    TRAIN + "--parameterization other_version.json": "schema version 2",
+    TRAIN + "--json nowhere/out.json": "nowhere/out.json",
+    SWEEP + "--json empty": "--json empty",
+    "table --json nowhere/out.json": "nowhere/out.json",
+    TRAIN + "--out file": "file",
+    TRAIN + "--out empty/../file/run": "file/run",
+    "report nowhere": "nowhere",
+    "report": "DIR",
+    "doctor --jsn x": "did you mean --json",
+    "train": "--rate",
+}
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_is_refused_in_one_line(cli, line):
+    code, out, err = cli(line)
+    assert code == 2, (out, err)
+    assert err.startswith("widthwise: error: ")
+    assert err.count("\n") == 1
+    assert BAD[line] in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--optimizer adam",
+        "--gamma-bar 0",
+        "--richness 1/2",
+        "--gauge stp",
+        "--output-loss weighted",
+        "--weight-decay-kind lr",
+        "--base-width 64",
+        "--base-depth 8",
+    ],
+)
+def test_a_table_file_and_a_flag_of_the_table(cli, flag):
+    assert cli("table --json mine.json")[0] == 0
+    lines = [TRAIN, SWEEP] + ([] if flag.startswith("--richness") else ["check --widths 8 16 "])
+    for line in lines if "decay" not in flag else lines[:2]:
+        code, _, err = cli(line + f"--parameterization mine.json {flag}")
+        assert code == 2
+        assert "mine.json" in err
+        assert flag.split()[0] in err
+
+
+def test_a_letter_and_a_power_that_disagree(cli, loaded, here):
+    cli("table --json mine.json")
+    table = loaded("mine.json")
+    table["roles"]["hidden"]["c"] = "1"
+    (here / "mine.json").write_text(json.dumps(table))
+    code, _, err = cli(TRAIN + "--parameterization mine.json")
+    assert code == 2
+    assert "mine.json" in err
+    assert "hidden" in err
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "null", '{"schema_version": 2}', '{"schema_version": 1}'])
+def test_a_damaged_transfer_json(cli, here, content):
+    (here / "run").mkdir()
+    (here / "run" / "transfer.json").write_text(content)
+    code, _, err = cli("report run")
+    assert code == 2
+    assert "transfer.json" in err
+    assert not (here / "run" / "report.html").exists()
+
+
+def test_a_run_directory_of_another_version(cli, here):
+    line = TRAIN + "--out run"
+    assert cli(line)[0] == 0
+    spec = json.loads((here / "run" / "spec.json").read_text())
+    (here / "run" / "spec.json").write_text(json.dumps(spec | {"schema_version": 99}))
+    before = {path.name: path.read_bytes() for path in (here / "run").iterdir() if path.name != "lock"}
+    code, _, err = cli(line)
+    assert code == 2
+    assert "schema version 99" in err
+    assert {path.name: path.read_bytes() for path in (here / "run").iterdir() if path.name != "lock"} == before
+
+
+def test_another_run_in_the_same_directory(cli, here):
+    assert cli(TRAIN + "--out run")[0] == 0
+    before = (here / "run" / "checkpoint").read_bytes()
+    code, _, err = cli(TRAIN + "--out run --rate 0.2")
+    assert code == 2
+    assert "rate (0.1 stored, 0.2 given)" in err
+    code, _, err = cli(TRAIN + "--out run --seed 1")
+    assert code == 2
+    assert "seed (0 stored, 1 given)" in err
+    assert (here / "run" / "checkpoint").read_bytes() == before
+
+
+def test_a_damaged_checkpoint(cli, here):
+    line = TRAIN + "--out run"
+    assert cli(line)[0] == 0
+    path = here / "run" / "checkpoint"
+    path.write_bytes(path.read_bytes()[:-10])
+    code, _, err = cli(line)
+    assert code == 2
+    assert "checkpoint" in err
+    assert "delete it" in err
+
+
+HOLDER = """
+import sys
+from widthwise.sweep import RunStore
+with RunStore.open("run", kind="train", spec={}):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_process_on_the_same_directory(cli, here):
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline() == "held\n"
+        code, _, err = cli(TRAIN + "--out run")
+        assert code == 2
+        assert f"another process (pid {holder.pid}) is using run" in err
+    finally:
+        holder.communicate("")
+
+
+def test_a_real_process_ends_the_same_way(here):
+    done = subprocess.run(
+        [sys.executable, "-m", "widthwise", *(TRAIN + "--data missing.npz").split()], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("widthwise: error: missing.npz")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,83 @@
+"""`check` on tables that theory calls right and wrong, `table` through its file, `report` from what is stored."""
+
+import json
+from fractions import Fraction
+
+CHECK = "check --algorithm bp --depth 3 --json out.json "
+
+
+def test_check_passes_a_right_table(cli, loaded):
+    code, out, err = cli(CHECK + "--parameterization mup --widths 128 512 --seeds 16")
+    result = loaded("out.json")
+    assert (code, err) == (0, ""), out
+    assert result["passed"] is True
+    assert result["output_precision"] is None
+    assert result["rate"] > 0
+    # theory.md A4: at r = 1/2 everything moves as M^0.
+    assert [line["expected"] for line in result["lines"]] == [0.0, 0.0, 0.0]
+    assert [line["predicted"] for line in result["lines"]] == [0.0, 0.0, 0.0]
+    assert all(abs(line["slope"]) <= max(0.05, 2 * line["se"]) and line["se"] <= 0.03 for line in result["lines"])
+    assert all(line["movement_min"] >= 0.01 for line in result["lines"])
+
+
+def test_check_fails_sp(cli, loaded):
+    code, out, _ = cli(CHECK + "--parameterization sp --widths 64 256 --seeds 4")
+    result = loaded("out.json")
+    assert code == 1
+    assert result["passed"] is False
+    # SP, SGD, three layers: theory.md's slopes -1/2, 1/2 and 1 of the two hidden layers and the output.
+    lines = result["lines"]
+    assert [line["predicted"] for line in lines] == [-0.5, 0.5, 1.0]
+    assert [line["expected"] for line in lines] == [0.0, 0.0, 0.0]
+    assert max(abs(line["slope"]) for line in lines) >= 0.4
+    assert out.count("FAILED") >= 2
+
+
+def test_the_table_of_the_issue(cli, loaded):
+    line = "table --algorithm pc --parameterization mup --optimizer sgd --gamma-bar -1 --gauge {} --json t.json"
+    assert cli(line.format("stp"))[0] == 0
+    roles = loaded("t.json")["roles"]
+    # theory.md, PC muP at gamma_bar -1: b = (0, 1/2, 1), c = (0, 1, 2), output bias 1, and the gauge has no a.
+    assert [roles[role]["b"] for role in ("input", "hidden", "output")] == ["0", "1/2", "1"]
+    assert [roles[role]["c"] for role in ("input", "hidden", "output", "output_bias")] == ["0", "1", "2", "1"]
+    assert {row["a"] for row in roles.values()} == {"0"}
+    stp = roles
+    assert cli(line.format("mup"))[0] == 0
+    # Every gauge is the same training: a + b and c + 2a stay.
+    for role, row in loaded("t.json")["roles"].items():
+        if not role.endswith("bias"):
+            moved = Fraction(row["a"]) + Fraction(row["b"]), Fraction(row["c"]) + 2 * Fraction(row["a"])
+            assert moved == (Fraction(stp[role]["b"]), Fraction(stp[role]["c"])), role
+
+
+def test_a_table_through_its_file_is_itself(cli, loaded):
+    assert cli("table --algorithm pc --parameterization mupc --gamma-bar -1/2 --optimizer adam --json a.json")[0] == 0
+    assert cli("table --parameterization a.json --json b.json")[0] == 0
+    assert loaded("a.json") == loaded("b.json")
+    # --algorithm may differ from the file's, and does not change it.
+    assert cli("table --parameterization a.json --algorithm bp --json c.json")[0] == 0
+    assert loaded("c.json") == loaded("a.json")
+
+
+def test_report_stays_as_it_was_where_the_payload_is_damaged(cli, loaded, here):
+    line = "transfer --data ok.npz --batch-size 8 --steps 1 --log2-rates -2 -1 1 --seeds 1 --widths 4 5 --out run"
+    assert cli(line)[0] == 0
+    stored = loaded("run/transfer.json")
+    page = (here / "run" / "report.html").read_text()
+    code, out, err = cli("report run --out page.html --json verdicts.json")
+    assert (code, err) == (0, "")
+    assert (here / "page.html").read_text() == page
+    assert len(loaded("verdicts.json")) == len(stored["summary"])
+    broken = [json.dumps(stored | {"schema_version": 2}), json.dumps(stored)[:200], "[]", "nan"]
+    broken += [json.dumps({key: stored[key] for key in stored if key != name}) for name in ("curves", "summary")]
+    broken += [json.dumps(stored | {name: [1]}) for name in ("curves", "summary", "tables", "settings", "versions")]
+    for content in broken:
+        (here / "run" / "transfer.json").write_text(content)
+        code, out, err = cli("report run")
+        assert (code, out) == (2, ""), content[:60]
+        assert "run/transfer.json" in err
+        assert err.count("\n") == 1
+        assert (here / "run" / "report.html").read_text() == page
+    code, _, err = cli("report run --out empty")
+    assert code == 2
+    assert "--out empty" in err

@@ -1,0 +1,115 @@
+"""`widthwise train`: what it reports equals the Python API's answer, theory's, and that of a run nobody stopped."""
+
+import json
+
+import pytest
+
+import widthwise as ww
+from widthwise.cli import main
+from widthwise.training import _fit, streams
+
+TRAIN = "train --data ok.npz --batch-size 8 --width 8 --steps 4 --rate 0.1 --json out.json "
+TIMES = ("train_seconds", "compile_seconds")
+
+
+def untimed(result):
+    """A result without what a clock decides."""
+    return {name: value for name, value in result.items() if name not in TIMES}
+
+
+def api(table, data, **settings):
+    """The same training from Python: 6 inputs, 3 classes, one hidden layer between two of width 8."""
+    built = ww.mlp(6, 8, 3, depth=3, activation="tanh", table=table, key=streams(0).init, dtype="float32")
+    return ww.train(built, ww.Backprop(), data, **({"rate": 0.1, "steps": 4, "batch_size": 8} | settings))
+
+
+def test_base_width(cli, loaded):
+    data, found = ww.data.load("ok.npz"), {}
+    for base in (8, 64):
+        assert cli(TRAIN + f"--base-width {base}")[0] == 0
+        found[base] = loaded("out.json")
+        expected = api(ww.parameterization("mup", base_width=base), data)
+        assert found[base]["test_loss"] == expected.test_loss
+        assert found[base]["test_accuracy"] == expected.test_accuracy
+        assert found[base]["spec"]["base_width"] == base
+    assert found[8]["test_loss"] != found[64]["test_loss"]
+
+
+def test_validation_trains_on_the_rest_and_judges_the_last(cli, loaded):
+    assert cli(TRAIN + "--validation 10 --seed 0 --base-width 8")[0] == 0
+    result = loaded("out.json")
+    data = ww.data.load("ok.npz")
+    kept = {"x_train": data.x_train[:30], "y_train": data.y_train[:30], "classes": 3}
+    table = ww.parameterization("mup", base_width=8)
+    for name, x, y in (
+        ("test_accuracy", data.x_test, data.y_test),
+        ("validation_accuracy", data.x_train[30:], data.y_train[30:]),
+    ):
+        judged = type(data)(name="by hand", x_test=x, y_test=y, **kept)
+        assert result[name] == api(table, judged).test_accuracy, name
+
+
+def test_small_output_precision_is_backprop_at_a_rate_divided_by_it(cli, loaded):
+    # theory.md A2: with gamma' -> 0 the errors below the output are gamma' times backprop's, up to relative order
+    # gamma' ||C||; the output layer's own error is gamma' times it too. gamma' = 2^-20 is exact in the rate's product.
+    line = TRAIN + "--dtype float64 --base-width 8 --steps 20 "
+    losses = []
+    for extra in ("", f"--algorithm pc --output-precision {2**-20} --rate {0.1 * 2**20}", "--rate 1e-9"):
+        assert cli(line + extra)[0] == 0
+        losses.append(loaded("out.json")["test_loss"])
+    backprop, coding, untrained = losses
+    # Twenty steps add up twenty errors of relative order 1e-6.
+    assert coding == pytest.approx(backprop, rel=1e-4)
+    assert abs(untrained - backprop) > 0.05 * backprop
+
+
+@pytest.mark.parametrize("algorithm", ["bp", "pc"])
+def test_a_rate_far_too_large_is_a_result_too(cli, loaded, algorithm):
+    code, out, err = cli(TRAIN + f"--algorithm {algorithm} --activation linear --rate 1e6 --steps 20")
+    assert (code, err) == (0, "")
+    assert "Traceback" not in out
+    result = loaded("out.json")
+    # Nothing was learned, so nothing is told as if it were: null, and no finite loss below that of zero, 1/2.
+    assert result["test_loss"] is None
+    assert result["settled"] is None if algorithm == "bp" else result["settled"]["residual_last"] is None
+
+
+@pytest.mark.parametrize("network", ["mlp", "residual_mlp"])
+def test_the_smallest_network_and_batch(cli, loaded, network):
+    assert cli(TRAIN + f"--network {network} --width 1 --depth 4 --batch-size 1 --steps 1")[0] == 0
+    assert loaded("out.json")["parameters"] == 6 + 1 + 1 + 3
+
+
+def test_interrupted_it_trains_the_rest_and_no_more(cli, loaded, monkeypatch):
+    line = TRAIN.replace("--steps 4", "--epochs 6") + "--algorithm pc --iterations 2 --out "
+    told, saved = [], _fit.save_checkpoint
+
+    def save(*rest):
+        saved(*rest)
+        told.append(rest)
+        if len(told) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(_fit, "save_checkpoint", save)
+    code, out, err = cli(line + "run")
+    assert (code, out) == (130, "")
+    assert "resumes" in err
+    assert cli(line + "run")[0] == 0
+    # A checkpoint an epoch: two before the interruption, the other four after it.
+    assert len(told) == 6
+    resumed = loaded("out.json")
+    assert cli(line + "whole")[0] == 0
+    assert untimed(resumed) == untimed(loaded("out.json"))
+    # The same command once more finds it finished.
+    told.clear()
+    assert cli(line + "run")[0] == 0
+    assert told == []
+    assert untimed(loaded("out.json")) == untimed(resumed)
+
+
+def test_results_go_to_stdout_and_nothing_else_does(here, capsys, float32):
+    assert main(TRAIN.split()) == 0
+    out, err = capsys.readouterr()
+    names = [line.split()[0] for line in out.splitlines()]
+    assert names == [name for name in json.loads((here / "out.json").read_text()) if name != "spec"]
+    assert err == ""

@@ -1,0 +1,61 @@
+"""`widthwise transfer`: the Python API's numbers, on either axis."""
+
+import json
+
+import pytest
+
+import widthwise as ww
+
+SWEEP = "transfer --data ok.npz --batch-size 8 --steps 3 --log2-rates -3 -1 1 --seeds 2 --base-width 4 "
+SHORT = {"log2_rates": (-3, -1, 1), "seeds": 2, "steps": 3, "batch_size": 8}
+
+
+def test_equals_the_python_api_over_widths(cli, loaded):
+    assert cli(SWEEP + "--algorithm pc --iterations 2 --depth 2 --widths 12 8 --json out.json")[0] == 0
+    table = ww.parameterization("mup", algorithm="pc", base_width=4)
+
+    def build(width, key):
+        return ww.mlp(6, width, 3, depth=2, activation="tanh", table=table, key=key)
+
+    rule = ww.PredictiveCoding(ww.ErrorDescent(iterations=2))
+    expected = ww.transfer(build, rule, table, data=ww.data.load("ok.npz"), widths=[8, 12], **SHORT)
+    found = loaded("out.json")
+    assert found["curves"] == expected.curves
+    assert found["summary"] == json.loads(json.dumps(expected.payload["summary"]))
+
+
+def test_equals_the_python_api_over_depths(cli, loaded):
+    line = "--network residual_mlp --parameterization mupc --base-depth 4 --width 6 --depths 3 5 --optimizer adam "
+    assert cli(SWEEP + line + "--json out.json")[0] == 0
+    table = ww.parameterization("mupc", optimizer="adam", base_width=4, base_depth=4)
+
+    def build(depth, key):
+        return ww.residual_mlp(6, 6, 3, depth=depth, activation="tanh", table=table, key=key)
+
+    expected = ww.transfer(build, ww.Backprop(), table, data=ww.data.load("ok.npz"), depths=[3, 5], **SHORT)
+    found = loaded("out.json")
+    assert found["curves"] == expected.curves
+    (summary,) = found["summary"]
+    assert (summary["axis"], summary["sizes"], summary["optimizer"]) == ("depth", [3, 5], "adam")
+
+
+def test_two_tables_of_one_label_are_refused(cli, here):
+    # Their curves would be averaged as if they were one rule's.
+    assert cli("table --parameterization ntp --json mup.json")[0] == 0
+    (here / "other").mkdir()
+    (here / "other" / "mup.json").write_text((here / "mup.json").read_text())
+    line = SWEEP.replace("--base-width 4 ", "") + "--widths 8 --parameterization "
+    for both in ("mup mup.json", "mup.json other/mup.json"):
+        code, out, err = cli(line + both)
+        assert (code, out) == (2, "")
+        assert "mup.json" in err
+
+
+@pytest.mark.parametrize("name", ["width", "depth"])
+def test_singular_and_plural_are_one_flag(cli, loaded, name):
+    found = []
+    for flag in (f"--{name}", f"--{name}s"):
+        assert cli(SWEEP + f"--log2-rates -2 -2 1 --seeds 1 {flag} 4 5 --json out.json")[0] == 0
+        found.append(loaded("out.json"))
+    assert found[0]["curves"] == found[1]["curves"]
+    assert [row["axis"] for row in found[0]["summary"]] == [name]

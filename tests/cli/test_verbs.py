@@ -1,0 +1,231 @@
+"""Every verb on small data: exit codes, and JSON as the issue specifies it."""
+
+import json
+from fractions import Fraction
+
+import pytest
+
+from widthwise.cli import main
+from widthwise.cli._main import VERBS
+
+TRAIN = "train --data ok.npz --batch-size 8 --width 8 --steps 4 --base-width 4 "
+SWEEP = "transfer --data ok.npz --batch-size 8 --steps 2 --log2-rates -3 -1 1 --base-width 4 "
+RESULT = {
+    "test_accuracy",
+    "test_loss",
+    "train_seconds",
+    "compile_seconds",
+    "parameters",
+    "cosine_to_backprop",
+    "validation_accuracy",
+    "settled",
+    "spec",
+}
+SETTLED = {
+    "residual_last",
+    "residual_median",
+    "residual_max",
+    "iterations_median",
+    "fraction_converged",
+    "curvature",
+}
+
+
+def test_train_backprop(cli, loaded):
+    code, out, err = cli(TRAIN + "--rate 0.1 --json out.json --bias")
+    assert (code, err) == (0, "")
+    result = loaded("out.json")
+    assert set(result) == RESULT
+    assert result["settled"] is None
+    assert result["validation_accuracy"] is None
+    assert result["cosine_to_backprop"] == {"all": None, "layer_min": None}
+    assert result["parameters"] == 6 * 8 + 8 + 8 * 8 + 8 + 8 * 3 + 3
+    assert 0 <= result["test_accuracy"] <= 1
+    assert result["train_seconds"] > 0
+    assert result["compile_seconds"] > 0
+    spec = result["spec"]
+    assert (spec["width"], spec["rate"], spec["seed"], spec["steps"]) == (8, 0.1, 0, 4)
+    assert "test_accuracy" in out
+
+
+def test_train_predictive_coding(cli, loaded):
+    line = TRAIN + "--rate 0.1 --algorithm pc --relaxation error --iterations 3 --tolerance 0.5 --validation 9 "
+    code, _, err = cli(line + "--gamma-bar -1/2 --json out.json --network residual_mlp --parameterization mupc")
+    assert (code, err) == (0, "")
+    result = loaded("out.json")
+    assert set(result) == RESULT
+    settled = result["settled"]
+    assert set(settled) == SETTLED
+    assert 0 < settled["residual_median"] <= settled["residual_max"]
+    assert 1 <= settled["iterations_median"] <= 3
+    assert 0 <= settled["fraction_converged"] <= 1
+    assert settled["curvature"] > 0
+    # Nine held out, of which a whole number is right.
+    assert result["validation_accuracy"] * 9 == pytest.approx(round(result["validation_accuracy"] * 9), abs=1e-5)
+    cosine = result["cosine_to_backprop"]
+    assert -1 <= cosine["layer_min"] <= cosine["all"] <= 1
+
+
+def test_a_diverged_training_is_a_result_with_nulls(cli, loaded):
+    code, _, err = cli(TRAIN.replace("4", "9", 1) + "--activation linear --rate 1e30 --json out.json")
+    assert (code, err) == (0, "")
+    result = loaded("out.json")
+    assert result["test_loss"] is None
+    assert set(result) == RESULT
+
+
+def test_transfer(cli, loaded, here):
+    line = SWEEP + "--parameterization sp mup --widths 8 12 --seeds 2 --out run --json copy.json"
+    code, out, err = cli(line)
+    assert (code, err) == (0, "")
+    payload = loaded("run/transfer.json")
+    assert payload == loaded("copy.json")
+    groups = [(row["parameterization"], row["width"]) for row in payload["curves"]]
+    assert groups == [(name, width) for name in ("sp", "mup") for width in (8, 12) for _ in range(6)]
+    curve = "algorithm parameterization optimizer width depth log2_rate seed final_loss diverged residual_median"
+    assert all(set(row) == set(curve.split()) for row in payload["curves"])
+    summary = (
+        "sizes optimum_log2 optimum_se at_cliff at_edge largest_stable_log2 drift_octaves_per_doubling drift_se "
+        "stable_drift regret transfers algorithm parameterization optimizer axis"
+    )
+    assert all(set(row) >= set(summary.split()) for row in payload["summary"])
+    assert [row["parameterization"] for row in payload["summary"]] == ["sp", "mup"]
+    assert payload["command"] == "widthwise " + line
+    assert "bp, sp, sgd, by width" in out
+    assert sorted(path.name for path in (here / "run").iterdir()) == [
+        "lock",
+        "records.jsonl",
+        "report.html",
+        "spec.json",
+        "transfer.json",
+    ]
+    records = (here / "run" / "records.jsonl").read_bytes()
+    assert cli(line)[0] == 0
+    assert (here / "run" / "records.jsonl").read_bytes() == records
+    assert loaded("run/transfer.json")["curves"] == payload["curves"]
+    # The same directory for another sweep: refused, naming the setting that differs.
+    code, _, err = cli(line.replace("--steps 2", "--steps 3"))
+    assert code == 2
+    assert "steps (2 stored, 3 given)" in err
+    assert (here / "run" / "records.jsonl").read_bytes() == records
+    (here / "run" / "report.html").unlink()
+    code, out, _ = cli("report run --json verdicts.json")
+    assert code == 0
+    assert (here / "run" / "report.html").exists()
+    assert [verdict["transfers"] for verdict in loaded("verdicts.json")] == [False, False]
+    code, _, err = cli(TRAIN + "--rate 0.1 --out run")
+    assert code == 2
+    assert "transfer" in err
+
+
+def test_transfer_over_depths_and_algorithms(cli, loaded):
+    rest = "--network residual_mlp --parameterization mupc --depths 3 4 --width 6 --algorithm bp pc --iterations 1"
+    code, _, err = cli(SWEEP.replace("-3 -1 1", "-2 -2 1") + rest + " --gamma-bar -1 --seeds 1 --json out.json")
+    assert (code, err) == (0, "")
+    payload = loaded("out.json")
+    assert [(row["algorithm"], row["depth"]) for row in payload["curves"]] == [
+        ("bp", 3),
+        ("bp", 4),
+        ("pc", 3),
+        ("pc", 4),
+    ]
+    assert {row["axis"] for row in payload["summary"]} == {"depth"}
+    assert payload["curves"][2]["residual_median"] > 0
+
+
+def test_check_passes_or_fails_by_its_exit_code(cli, loaded, monkeypatch):
+    # A network that does not move passes nothing, however right its table.
+    code, out, err = cli("check --widths 8 16 --seeds 2 --rate 1e-4 --json out.json")
+    assert (code, err) == (1, "")
+    assert "FAILED" in out
+    result = loaded("out.json")
+    assert {"lines", "rate", "output_precision", "passed"} <= set(result)
+    assert result["passed"] is False
+    line = {"quantity", "layer", "slope", "se", "expected", "predicted", "movement_min", "passed"}
+    assert [set(row) for row in result["lines"]] == [line] * 3
+    import widthwise.measure._coordinates as module
+
+    for name, value in (("TOLERANCE", 100.0), ("LARGEST_ERROR", 100.0), ("LEAST_MOVEMENT", 0.0)):
+        monkeypatch.setattr(module, name, value)
+    code, out, _ = cli("check --widths 8 16 --seeds 2 --rate 1e-4 --richness 1/4 --json out.json")
+    assert code == 0
+    assert "FAILED" not in out
+    assert [row["expected"] for row in loaded("out.json")["lines"]] == [-0.25, -0.25, 0.0]
+
+
+@pytest.mark.parametrize("spelling", ["--gamma-bar -1/2", "--gamma-bar -0.5", "--gamma-bar=-1/2", "--gamma-bar=-0.5"])
+def test_table_and_negative_fractions(cli, loaded, spelling):
+    code, out, err = cli(f"table --algorithm pc --parameterization mup {spelling} --json t.json")
+    assert (code, err) == (0, "")
+    table = loaded("t.json")
+    assert table["gamma_bar"] == "-1/2"
+    # theory.md: k = min(-gamma_bar, 2r) = 1/2, c = (-1 + k, k, 1 + k).
+    found = [table["roles"][role]["c"] for role in ("input", "hidden", "output")]
+    assert [Fraction(c) for c in found] == [Fraction(-1, 2), Fraction(1, 2), Fraction(3, 2)]
+    assert "gamma_bar -1/2" in out
+
+
+def test_table_schema(cli, loaded):
+    cli("table --algorithm pc --parameterization mup --optimizer sgd --gamma-bar -1 --gauge stp --json t.json")
+    table = loaded("t.json")
+    top = "schema_version name algorithm optimizer richness gamma_bar base gauge output_loss precision roles"
+    assert set(table) >= set(top.split())
+    assert {"input", "hidden", "output", "hidden_bias", "output_bias"} <= set(table["roles"])
+    letters = {letter + suffix for letter in "abcgd" for suffix in ("", "_depth")}
+    for row in table["roles"].values():
+        assert set(row) >= letters
+        assert all(str(Fraction(row[letter])) == row[letter] for letter in letters)
+        for power in row["powers"].values():
+            assert {"fan_in", "fan_out", "width", "depth"} <= set(power)
+    # gamma_L = gamma' M^1.
+    assert table["precision"]["output"]["width"] == "1"
+    assert [table["roles"][role]["c"] for role in ("input", "hidden", "output")] == ["0", "1", "2"]
+
+
+def test_a_saved_table_is_a_parameterization(cli, loaded, here):
+    assert cli("table --parameterization ntp --json mine.json")[0] == 0
+    base = TRAIN.replace("--base-width 4 ", "")
+    assert cli(base + "--rate 0.1 --parameterization mine.json --json a.json")[0] == 0
+    assert cli(base + "--rate 0.1 --parameterization ntp --json b.json")[0] == 0
+    assert loaded("a.json")["test_loss"] == loaded("b.json")["test_loss"]
+    # Another algorithm than the file's may be trained with it.
+    assert cli(base + "--rate 0.1 --parameterization mine.json --algorithm pc --iterations 1 --steps 1")[0] == 0
+    # An edited table changes the training.
+    table = loaded("mine.json")
+    table["roles"]["hidden"] |= {"c": "-1"}
+    del table["roles"]["hidden"]["powers"]
+    (here / "mine.json").write_text(json.dumps(table))
+    assert cli(base + "--rate 0.1 --parameterization mine.json --json c.json")[0] == 0
+    assert loaded("c.json")["test_loss"] != loaded("b.json")["test_loss"]
+
+
+def test_doctor(cli, loaded):
+    code, out, _ = cli("doctor --json d.json")
+    assert code == 0
+    assert loaded("d.json")["computation"]["works"] is True
+    assert "jax" in out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_every_verb(verb, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([verb, "--help"])
+    assert ended.value.code == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"usage: widthwise {verb}")
+    assert "--json" in out
+    assert err == ""
+
+
+@pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"]])
+def test_help(arguments, capsys):
+    assert main(arguments) == 0
+    out, _ = capsys.readouterr()
+    assert all(verb in out for verb in VERBS)
+
+
+def test_version(capsys):
+    import widthwise
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == f"widthwise {widthwise.__version__}"

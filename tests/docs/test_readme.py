@@ -1,0 +1,101 @@
+"""What the documents show works: Python runs, commands parse, links lead somewhere."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from widthwise.cli import main
+from widthwise.cli._flags import Parser, given
+from widthwise.config import Run
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "recipes/README.md")
+FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def text(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def blocks(name, *languages):
+    return [code for language, code in FENCE.findall(text(name)) if language in languages]
+
+
+def commands(name):
+    """Every `widthwise ...` command of a document: in console blocks, and in backticks where it names a verb."""
+    found = []
+    for block in blocks(name, "console", "bash", "sh", "shell", ""):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line.removeprefix("$ "), comments=True)
+            if words[:1] == ["widthwise"]:
+                found.append(words[1:])
+    prose = FENCE.sub("", text(name))
+    inline = [shlex.split(code) for code in re.findall(r"`widthwise ([^`]+)`", prose)]
+    return found + [words for words in inline if words[0].islower() and words[0] != "--help" and len(words) > 1]
+
+
+def test_there_is_something_to_test():
+    assert blocks("README.md", "python")
+    assert {words[0] for words in commands("README.md")} >= {"table", "check", "transfer", "train", "report", "doctor"}
+
+
+@pytest.mark.parametrize("code", blocks("README.md", "python"), ids=lambda code: code.split("\n", 1)[0])
+def test_python_runs(code, tmp_path, monkeypatch, float32):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+
+
+class Parsed(Exception):
+    """Raised once a verb has read its flags, so that it does nothing more."""
+
+
+def parsed(words, monkeypatch):
+    """What a verb's parser makes of a command, and of the run that its flags describe."""
+    whole = Parser.parse_all
+
+    def parse_all(self, arguments):
+        raise Parsed(whole(self, arguments))
+
+    monkeypatch.setattr(Parser, "parse_all", parse_all)
+    with pytest.raises(Parsed) as stopped:
+        main(words)
+    return stopped.value.args[0]
+
+
+@pytest.mark.parametrize(
+    "words", [words for name in DOCUMENTS for words in commands(name)], ids=lambda words: " ".join(words)[:60]
+)
+def test_commands_parse(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    values = given(parsed(words, monkeypatch))
+    # Names too, where they are checked without data: one value of each flag that takes several.
+    Run(**{name: value[0] if isinstance(value, list) else value for name, value in values.items()})
+
+
+# Issue 2: the demo is this command.
+DEMO = """transfer --data digits --network mlp --depth 3 --activation tanh --algorithm pc --parameterization sp mup
+    --optimizer sgd --relaxation error --iterations 12 --widths 64 128 256 512 --log2-rates -5 2 0.5 --seeds 3
+    --steps 40 --batch-size 64 --out runs/demo"""
+
+
+def test_make_demo_is_the_documented_sweep(monkeypatch):
+    flags = re.search(r"^DEMO := (.*?[^\\])\n", text("Makefile"), re.MULTILINE | re.DOTALL)[1]
+    made = parsed(["transfer", *flags.replace("\\\n", " ").split()], monkeypatch)
+    monkeypatch.undo()
+    assert vars(made) == vars(parsed(DEMO.split(), monkeypatch))
+
+
+def test_make_targets_exist():
+    targets = set(re.findall(r"^(\w+):", text("Makefile"), re.MULTILINE))
+    named = {found for name in DOCUMENTS for found in re.findall(r"(?:`|^\$ )make (\w+)", text(name), re.MULTILINE)}
+    assert {"demo", "test", "lint", "types", "bench"} | named <= targets
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_lead_somewhere(name):
+    links = re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", text(name)))
+    here = [link.split("#")[0] for link in links if not re.match(r"[a-z]+:|#", link)]
+    missing = [link for link in here if not ((ROOT / name).parent / link).exists()]
+    assert not missing

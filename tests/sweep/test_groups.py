@@ -1,0 +1,171 @@
+"""Groups of runs in one program: the same numbers as single runs, one compilation, divergence kept apart."""
+
+import contextlib
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from training.toys import from_table, one_hot, toy
+
+from widthwise._errors import InputError
+from widthwise.algorithms import Backprop, PredictiveCoding
+from widthwise.inference import ErrorDescent
+from widthwise.parameterization import parameterization
+from widthwise.sweep import Group, Training, _run, members, run_group
+from widthwise.training import streams, train
+
+TABLE = parameterization("mup", base_width=8)
+LABELS = {"algorithm": "bp", "parameterization": "mup", "optimizer": "sgd", "depth": 2}
+SHORT = Training(steps=7, batch_size=8)
+# Below and above the width at which runs share a chunk.
+WIDTHS = (16, _run.VMAP_BELOW)
+
+
+def group(width=16, algorithm=None, table=TABLE, built_from=TABLE, depth=2):
+    def build(key):
+        return from_table(built_from, width=width, depth=depth, seed=int(jax.random.key_data(key)[-1]), bias=False)
+
+    return Group(build, algorithm or Backprop(), table, LABELS | {"width": width})
+
+
+def losses(rows):
+    return {(row["seed"], row["log2_rate"]): row["final_loss"] for row in rows}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_run_is_the_single_run(width):
+    data = toy(43)
+    rates, seeds = [-4.0, -1.5], [0, 3]
+    rows = run_group(group(width), data, SHORT, rates, seeds)
+    order = [(0, -4.0), (0, -1.5), (3, -4.0), (3, -1.5)]
+    assert [(row["seed"], row["log2_rate"]) for row in rows] == order == members(rates, seeds)
+    x, y = jnp.asarray((data.x_train - 128.0) / 75.0), one_hot(data.y_train)
+    for row in (rows[0], rows[3]):
+        built = group(width).build(streams(row["seed"]).init)
+        rate = 2 ** row["log2_rate"]
+        alone = train(built, Backprop(), data, rate=rate, steps=7, batch_size=8, seed=row["seed"])
+        final = float(jnp.mean(jnp.sum((alone.network(x) - y) ** 2, axis=1)) / 2)
+        # float64, and the products of a chunk are summed in another order.
+        assert row["final_loss"] == pytest.approx(final, rel=1e-11)
+        assert row["curve"] == pytest.approx(alone.history["loss"], rel=1e-11)
+    for row in rows:
+        assert not row["diverged"]
+        assert row["residual_median"] is None
+        assert row["cosine_to_backprop"] is None
+        assert {name: row[name] for name in LABELS} == LABELS
+        assert row["width"] == width
+    # After the last step, on the whole training set: not the last batch's loss.
+    assert all(row["final_loss"] != pytest.approx(row["curve"][-1], rel=1e-3) for row in rows)
+
+
+def test_chunk_mates_change_nothing_but_rounding_and_one_may_diverge():
+    alone = losses(run_group(group(), toy(), SHORT, [-3.0], [1]))
+    rows = run_group(group(), toy(), SHORT, [-4.0, -3.0, 20.0], [0, 1])
+    assert losses(rows)[1, -3.0] == pytest.approx(alone[1, -3.0], rel=1e-12)
+    assert [row["diverged"] for row in rows] == [False, False, True] * 2
+
+
+def test_divergence_is_twice_the_loss_of_zero_or_not_finite(monkeypatch):
+    # The loss of predicting zero for one-hot targets is 1/2.
+    assert _run._loss_of_zero(_run.examples(toy(), "train", jnp.float64), SHORT.loss) == pytest.approx(0.5)
+
+    def row(final, curve=(0.5, 0.5)):
+        return _run._row({"final_loss": np.asarray(final), "loss": np.asarray(curve)}, 0.5, 0.0)
+
+    assert [row(final)["diverged"] for final in (0.2, 0.999, 1.0, 1.001)] == [False, False, False, True]
+    for bad in (np.nan, np.inf):
+        assert row(bad)["diverged"]
+        assert row(bad)["final_loss"] is None
+        assert row(0.2, (0.5, bad))["diverged"]
+
+
+class Counter(threading.local):
+    inside = False
+
+
+@contextlib.contextmanager
+def compilations(monkeypatch):
+    """Compilations by XLA while a group's program is called, told by JAX's own monitoring."""
+    here, found = Counter(), []
+    made = _run._program
+
+    def watched(*arguments):
+        program = made(*arguments)
+
+        def call(*inputs):
+            here.inside = True
+            try:
+                return program(*inputs)
+            finally:
+                here.inside = False
+
+        return call
+
+    def listen(event, duration, **_):
+        if here.inside and event == "/jax/core/compile/backend_compile_duration":
+            found.append(duration)
+
+    monkeypatch.setattr(_run, "_program", watched)
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield found
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_one_compilation_for_all_rates_and_seeds(monkeypatch, width):
+    ended = []
+    with compilations(monkeypatch) as found:
+        rates, seeds = [-5.0, -4.0, -3.0, -2.0, -1.0], [0, 1, 2]
+        run_group(group(width), toy(), SHORT, rates, seeds, on_runs=ended.append)
+    assert len(found) == 1
+    assert sum(ended) == 15
+
+
+def test_predictive_coding_tells_how_settled_it_was():
+    table = parameterization("mup", algorithm="pc", base_width=8)
+    rule = PredictiveCoding(ErrorDescent(iterations=3, tolerance=1e-9), output_precision=0.5)
+    (row,) = run_group(group(8, rule, table, table), toy(), Training(steps=2, batch_size=8), [-4.0], [0])
+    assert 0 < row["residual_median"] < 1
+    assert row["iterations_median"] == 3
+    assert -1 <= row["cosine_layer_min"] <= row["cosine_to_backprop"] <= 1
+    assert row["curvature"] > 0
+
+
+def test_networks_start_from_the_init_stream_alone():
+    seen = []
+
+    def build(key):
+        seen.append(np.asarray(jax.random.key_data(key)).tolist())
+        raise InputError("seen")
+
+    with pytest.raises(InputError, match="seen"):
+        run_group(Group(build, Backprop(), TABLE, LABELS), toy(), SHORT, [0.0], [4])
+    assert seen == [np.asarray(jax.random.key_data(streams(4).init)).tolist()]
+
+
+def test_networks_of_another_table_are_refused():
+    with pytest.raises(InputError, match="pass the same table"):
+        run_group(group(built_from=parameterization("sp", base_width=8)), toy(), SHORT, [0.0], [0])
+
+
+@pytest.mark.parametrize(
+    ("training", "words"),
+    [
+        (Training(0, batch_size=8), "steps 0"),
+        (Training(None, 0, batch_size=8), "epochs 0"),
+        (Training(None, batch_size=8), "one of them"),
+        (Training(3, 1, batch_size=8), "one of them"),
+        (Training(batch_size=41), "batch_size is 41: it must be between 1 and the 40"),
+    ],
+)
+def test_refuses(training, words):
+    with pytest.raises(InputError, match=words):
+        training.total(40)
+
+
+def test_epochs_count_whole_batches():
+    assert Training(steps=None, epochs=3, batch_size=8).total(43) == 15

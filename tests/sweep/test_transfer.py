@@ -1,0 +1,147 @@
+"""`transfer` from Python: both axes, what it returns and writes, and what it refuses."""
+
+import json
+import math
+
+import jax
+import pytest
+from training.toys import from_table, toy
+
+from widthwise._errors import InputError
+from widthwise.algorithms import Backprop
+from widthwise.network import residual_mlp
+from widthwise.parameterization import parameterization
+from widthwise.sweep import Group, RunStore, Training, grid, run_sweep, transfer
+
+TABLE = parameterization("mup", base_width=8)
+DEEP = parameterization("depth_mup", base_width=8, base_depth=4)
+SHORT = {"log2_rates": (-3, -1, 1), "seeds": 2, "steps": 3, "batch_size": 8}
+CURVE = {
+    "algorithm",
+    "parameterization",
+    "optimizer",
+    "width",
+    "depth",
+    "log2_rate",
+    "seed",
+    "final_loss",
+    "diverged",
+    "residual_median",
+}
+SUMMARY = {
+    "algorithm",
+    "parameterization",
+    "optimizer",
+    "axis",
+    "sizes",
+    "optimum_log2",
+    "optimum_se",
+    "at_cliff",
+    "at_edge",
+    "largest_stable_log2",
+    "drift_octaves_per_doubling",
+    "drift_se",
+    "stable_drift",
+    "regret",
+    "transfers",
+}
+
+
+def wide(width, key):
+    return from_table(TABLE, width=width, depth=2, seed=int(jax.random.key_data(key)[-1]), bias=False)
+
+
+def deep(depth, key):
+    return residual_mlp(6, 8, 3, depth=depth, table=DEEP, key=key)
+
+
+def refuse_constant(name):
+    raise AssertionError(f"{name} is not JSON")
+
+
+def test_over_widths(tmp_path):
+    told = []
+    result = transfer(wide, Backprop(), TABLE, data=toy(), widths=[12, 8], on_runs=told.append, **SHORT)
+    assert [(row["width"], row["seed"], row["log2_rate"]) for row in result.curves] == [
+        (width, seed, rate) for width in (8, 12) for seed in (0, 1) for rate in (-3.0, -2.0, -1.0)
+    ]
+    assert sum(told) == 12
+    page = result.write(tmp_path / "out")
+    assert page == tmp_path / "out" / "report.html"
+    stored = json.loads((tmp_path / "out" / "transfer.json").read_text(), parse_constant=refuse_constant)
+    assert stored["curves"] == result.curves
+    assert [set(row) for row in stored["curves"]] == [CURVE] * 12
+    (summary,) = stored["summary"]
+    assert set(summary) >= SUMMARY
+    assert (summary["axis"], summary["sizes"]) == ("width", [8, 12])
+    # Three rates that are all stable: the last stable one is the grid's end.
+    assert summary["at_edge"] == [True, True]
+    assert result.transfers is False
+    assert stored["tables"]["bp mup sgd"]["name"] == "mup"
+    text = result.summary()
+    assert "bp, mup, sgd, by width" in text
+    assert "does not transfer" in text
+    result.plot(tmp_path / "figure.svg")
+    assert (tmp_path / "figure.svg").read_text().startswith("<?xml")
+
+
+def test_over_depths():
+    result = transfer(deep, Backprop(), DEEP, data=toy(), depths=(3, 5), **(SHORT | {"seeds": 1}))
+    assert [(row["depth"], row["width"]) for row in result.curves] == [(3, 8)] * 3 + [(5, 8)] * 3
+    assert result.payload["summary"][0]["axis"] == "depth"
+    assert result.payload["summary"][0]["sizes"] == [3, 5]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"widths": [8], "depths": [3]}, "widths or depths, one of them"),
+        ({}, "widths or depths, one of them"),
+        ({"widths": []}, "sizes 0"),
+        ({"widths": [0]}, "width is 0"),
+        ({"widths": [8], "seeds": 0}, "seeds 0"),
+        ({"widths": [8], "seeds": -1}, "seeds -1"),
+        ({"widths": [8], "log2_rates": (1, -1, 1)}, "log2 rates 1 -1 1"),
+        ({"widths": [8], "log2_rates": (math.nan, 1, 1)}, "log2 rates nan"),
+        ({"widths": [8], "log2_rates": (0, 1, 0)}, "STEP > 0"),
+        ({"widths": [8], "batch_size": 41}, "batch_size is 41"),
+        ({"widths": [8], "steps": 0}, "steps 0"),
+        ({"widths": [8], "decay": "lineal"}, "'linear'"),
+    ],
+)
+def test_refuses(settings, words):
+    with pytest.raises(InputError, match=words):
+        transfer(wide, Backprop(), TABLE, data=toy(), **(SHORT | settings))
+
+
+def test_finished_groups_are_read_back(tmp_path):
+    labels = {"algorithm": "bp", "parameterization": "mup", "optimizer": "sgd", "depth": 2}
+    built = []
+
+    def group(width):
+        def build(key):
+            built.append(width)
+            return wide(width, key)
+
+        return Group(build, Backprop(), TABLE, labels | {"width": width})
+
+    def sweep(widths, home):
+        with RunStore.open(home, kind="transfer", spec={"any": 1}) as store:
+            groups, training = [group(width) for width in widths], Training(steps=3, batch_size=8)
+            return run_sweep(groups, toy(), training, [-2.0, -1.0], 2, axis="width", settings={}, store=store).curves
+
+    whole = sweep([8, 12], tmp_path / "whole")
+    part = sweep([8], tmp_path / "part")
+    records = (tmp_path / "part" / "records.jsonl").read_bytes()
+    built.clear()
+    resumed = sweep([8, 12], tmp_path / "part")
+    assert set(built) == {12}
+    assert (tmp_path / "part" / "records.jsonl").read_bytes().startswith(records)
+    assert resumed == whole
+    assert resumed[:4] == part
+
+
+@pytest.mark.parametrize("ends", [(-2000, -1999), (2000, 2001)])
+def test_rates_that_no_float_holds_are_refused(ends):
+    with pytest.raises(InputError, match=str(ends[0])):
+        grid(*ends, 1)

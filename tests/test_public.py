@@ -1,0 +1,91 @@
+"""What users meet first: names that resolve, one compilation a group."""
+
+import subprocess
+import sys
+
+import jax
+import pytest
+
+import widthwise as ww
+from widthwise.training import streams
+
+
+@pytest.mark.parametrize("name", ww.__all__)
+def test_public_names_resolve_and_are_documented(name):
+    value = getattr(ww, name)
+    assert (value.__doc__ or "").strip()
+    assert name in dir(ww)
+
+
+def test_every_name_of_the_contract_is_public():
+    contract = {"parameterization", "mlp", "PredictiveCoding", "ErrorDescent", "coordinate_check", "transfer", "data"}
+    assert contract <= set(ww.__all__)
+
+
+def test_unknown_names_are_attribute_errors():
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = ww.no_such_name
+    assert not hasattr(ww, "Backprops")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "import widthwise.parameterization",
+        "import widthwise.sweep",
+        "from widthwise.parameterization import Role",
+        "import widthwise.cli._table",
+    ],
+)
+def test_the_parameterization_is_callable_whatever_was_imported(before):
+    code = f"{before}\nimport widthwise as ww\nprint(float(ww.parameterization('mup').richness))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("0.5\n", "")
+
+
+def small(size, table, key):
+    return ww.mlp(64, size, 10, depth=2, activation="tanh", table=table, key=key)
+
+
+# Below and above the width at which a group's runs share one call.
+@pytest.mark.parametrize("width", [16, 128])
+def test_rates_and_seeds_do_not_compile_again(width):
+    table, data, found = ww.parameterization("mup"), ww.data.load("digits", examples=100), []
+
+    def listen(event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            found.append(duration)
+
+    def compilations(start, seeds):
+        def build(size, key):
+            return small(size, table, key)
+
+        before = len(found)
+        ww.transfer(
+            build, ww.Backprop(), table, data=data, widths=[width], log2_rates=(start, -1, 1), seeds=seeds, steps=2
+        )
+        return len(found) - before
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        # The first time, JAX also compiles the small operations around the program, once for every shape.
+        for start, seeds in ((-2, 1), (-5, 2)):
+            compilations(start, seeds)
+        few, many = compilations(-2, 1), compilations(-5, 2)
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    assert few == many
+    assert 1 <= few <= 2, "the group's program, and at most its evaluation"
+
+
+def test_depth_does_not_add_to_compile_time():
+    data = ww.data.load("digits", examples=64)
+    table = ww.parameterization("mupc", algorithm="pc")
+
+    def seconds(depth):
+        built = ww.residual_mlp(64, 8, 10, depth=depth, table=table, key=streams(0).init)
+        rule = ww.PredictiveCoding(ww.ErrorDescent(iterations=2))
+        return min(ww.train(built, rule, data, rate=0.01, steps=1, batch_size=32).compile_seconds for _ in range(3))
+
+    assert seconds(128) <= 1.5 * seconds(8)
