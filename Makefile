@@ -12,7 +12,7 @@ demo: .venv/core
 	@echo "open runs/demo/report.html"
 
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -1,7 +1,9 @@
 """What users meet first: names that resolve, one compilation a group."""
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import pytest
@@ -89,3 +91,12 @@ def test_depth_does_not_add_to_compile_time():
         return min(ww.train(built, rule, data, rate=0.01, steps=1, batch_size=32).compile_seconds for _ in range(3))
 
     assert seconds(128) <= 1.5 * seconds(8)
+
+
+def test_type_checkers_see_the_same_names():
+    # Names are resolved when they are used; a type checker reads them under TYPE_CHECKING.
+    seen = set()
+    for node in ast.walk(ast.parse(Path(ww.__file__).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.If) and getattr(node.test, "id", None) == "TYPE_CHECKING":
+            seen |= {alias.asname for line in node.body for alias in line.names if alias.asname == alias.name}
+    assert seen == set(ww.__all__)

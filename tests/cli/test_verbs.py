@@ -118,24 +118,21 @@ def test_transfer(cli, loaded, here):
     assert "transfer" in err
 
 
-def test_transfer_over_depths_and_algorithms(cli, loaded):
-    rest = "--network residual_mlp --parameterization mupc --depths 3 4 --width 6 --algorithm bp pc --iterations 1"
+def test_transfer_over_algorithms(cli, loaded):
+    # Settings of predictive coding may stand beside bp and pc; they are the latter's.
+    rest = "--network residual_mlp --parameterization mupc --depth 3 --width 6 --algorithm bp pc --iterations 1"
     code, _, err = cli(SWEEP.replace("-3 -1 1", "-2 -2 1") + rest + " --gamma-bar -1 --seeds 1 --json out.json")
     assert (code, err) == (0, "")
     payload = loaded("out.json")
-    assert [(row["algorithm"], row["depth"]) for row in payload["curves"]] == [
-        ("bp", 3),
-        ("bp", 4),
-        ("pc", 3),
-        ("pc", 4),
-    ]
-    assert {row["axis"] for row in payload["summary"]} == {"depth"}
-    assert payload["curves"][2]["residual_median"] > 0
+    assert [(row["algorithm"], row["depth"], row["width"]) for row in payload["curves"]] == [("bp", 3, 6), ("pc", 3, 6)]
+    assert [row["algorithm"] for row in payload["summary"]] == ["bp", "pc"]
+    assert payload["curves"][0]["residual_median"] is None
+    assert payload["curves"][1]["residual_median"] > 0
 
 
-def test_check_passes_or_fails_by_its_exit_code(cli, loaded, monkeypatch):
+def test_check_fails_with_exit_code_one(cli, loaded):
     # A network that does not move passes nothing, however right its table.
-    code, out, err = cli("check --widths 8 16 --seeds 2 --rate 1e-4 --json out.json")
+    code, out, err = cli("check --widths 8 16 --seeds 2 --rate 1e-4 --richness 1/4 --json out.json")
     assert (code, err) == (1, "")
     assert "FAILED" in out
     result = loaded("out.json")
@@ -143,14 +140,8 @@ def test_check_passes_or_fails_by_its_exit_code(cli, loaded, monkeypatch):
     assert result["passed"] is False
     line = {"quantity", "layer", "slope", "se", "expected", "predicted", "movement_min", "passed"}
     assert [set(row) for row in result["lines"]] == [line] * 3
-    import widthwise.measure._coordinates as module
-
-    for name, value in (("TOLERANCE", 100.0), ("LARGEST_ERROR", 100.0), ("LEAST_MOVEMENT", 0.0)):
-        monkeypatch.setattr(module, name, value)
-    code, out, _ = cli("check --widths 8 16 --seeds 2 --rate 1e-4 --richness 1/4 --json out.json")
-    assert code == 0
-    assert "FAILED" not in out
-    assert [row["expected"] for row in loaded("out.json")["lines"]] == [-0.25, -0.25, 0.0]
+    assert [row["expected"] for row in result["lines"]] == [-0.25, -0.25, 0.0]
+    assert not any(row["passed"] for row in result["lines"])
 
 
 @pytest.mark.parametrize("spelling", ["--gamma-bar -1/2", "--gamma-bar -0.5", "--gamma-bar=-1/2", "--gamma-bar=-0.5"])
@@ -188,8 +179,6 @@ def test_a_saved_table_is_a_parameterization(cli, loaded, here):
     assert cli(base + "--rate 0.1 --parameterization mine.json --json a.json")[0] == 0
     assert cli(base + "--rate 0.1 --parameterization ntp --json b.json")[0] == 0
     assert loaded("a.json")["test_loss"] == loaded("b.json")["test_loss"]
-    # Another algorithm than the file's may be trained with it.
-    assert cli(base + "--rate 0.1 --parameterization mine.json --algorithm pc --iterations 1 --steps 1")[0] == 0
     # An edited table changes the training.
     table = loaded("mine.json")
     table["roles"]["hidden"] |= {"c": "-1"}
