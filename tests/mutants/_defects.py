@@ -122,8 +122,8 @@ DEFECTS = (
     Defect(
         "base width ignored in train",
         "config.py",
-        '    "weight_decay_kind",\n    "base_width",\n',
-        '    "weight_decay_kind",\n',
+        '    "weight_decay_kind",\n    "base_width",\n    "base_depth",\n)',
+        '    "weight_decay_kind",\n    "base_depth",\n)',
         ("tests/cli/test_train_verb.py::test_base_width",),
     ),
     Defect(

@@ -444,7 +444,8 @@ def test_content_hash_is_stable():
 def test_ten_thousand_runs_open_quickly(tmp_path):
     with open_store(tmp_path / "run") as store:
         store.append(group(0, 10_000))
-    start = time.perf_counter()
+    # Of this process: the machine may be busy with others.
+    start = time.process_time()
     with open_store(tmp_path / "run") as store:
         assert store.finished(hashes(0, 10_000))
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2

@@ -14,7 +14,7 @@ from ..config import Run
 
 # Flags that take several values in `transfer`, and by what other name.
 PLURAL = {"width": "--widths", "depth": "--depths", "algorithm": None, "parameterization": None}
-NEGATIVE = re.compile(r"-\d+/\d+")
+NEGATIVE = re.compile(r"-\d+/\d+|-\d*\.?\d+[eE][+-]?\d+")
 
 
 class Parser(argparse.ArgumentParser):

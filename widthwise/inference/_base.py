@@ -116,7 +116,7 @@ class AbstractRelaxation(eqx.Module):
     def settled(self, problem: Problem, start: Point, point: Point, iterations: Int[Array, " batch"]) -> Settled:
         """The one definition of how settled a point is."""
         residual = relative_residual(problem, start, point)
-        return Settled(residual, iterations, residual <= self.tolerance, problem.energy(point))
+        return Settled(residual, iterations, residual <= self.tolerance.astype(residual.dtype), problem.energy(point))
 
 
 def scaled(weight: Float[Array, "..."], array: Float[Array, "batch *units"]) -> Float[Array, "batch *units"]:

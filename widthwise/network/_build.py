@@ -16,6 +16,8 @@ from ._layer import ACTIVATIONS, Linear
 from ._stage import Dense
 
 STATES = ("pre", "post")
+# Beyond this no weight matrix fits a machine, and index arithmetic overflows.
+LARGEST = 2**24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,5 +203,5 @@ def _labels(segment: Segment, table: Parameterization, roles: tuple[Role, Role],
 
 
 def _at_least(name: str, value: Array | int, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f"{name} is {value!r}: it must be a whole number of at least {least}")
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= LARGEST:
+        raise InputError(f"{name} is {value!r}: it must be a whole number from {least} to {LARGEST}")

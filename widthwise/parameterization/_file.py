@@ -102,7 +102,7 @@ def load(path: str | Path) -> Parameterization:
         payload = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"table file {path}: {error.strerror}; write one with `widthwise table --json`") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"table file {path} is not JSON: {error}") from None
     if not isinstance(payload, dict):
         raise InputError(f"table file {path} is no table: write one with `widthwise table --json FILE`")

@@ -6,6 +6,8 @@ from fractions import Fraction
 from .._errors import InputError
 
 Rational = Fraction | int | str | float
+# No power law of this field comes near; a size to such a power is no float.
+LARGEST = 20
 
 
 def fraction(value: Rational) -> Fraction:
@@ -18,9 +20,12 @@ def fraction(value: Rational) -> Fraction:
     """
     try:
         # A float means the decimal that is printed, not its binary neighbour.
-        return Fraction(str(value) if isinstance(value, float) else value)
+        exact = Fraction(str(value) if isinstance(value, float) else value)
     except (ValueError, ZeroDivisionError, OverflowError, TypeError):
         raise InputError(f"{value!r} is not a fraction: write it like -1/2 or -0.5") from None
+    if abs(exact) > LARGEST:
+        raise InputError(f"{value!r} is no exponent: expected a fraction between -{LARGEST} and {LARGEST}")
+    return exact
 
 
 @dataclasses.dataclass(frozen=True)

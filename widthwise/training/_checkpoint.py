@@ -1,5 +1,6 @@
 """Checkpoints: one file, a JSON header and the arrays; written whole or not at all."""
 
+import hashlib
 import io
 import json
 import os
@@ -24,11 +25,14 @@ def save_checkpoint(path: Path, tree: PyTree, header: dict[str, Any]) -> None:
     **Raises:** `InputError` where the disk is full; the old checkpoint then stays.
     """
     temporary = path.with_name(path.name + ".part")
-    line = json.dumps({"schema_version": SCHEMA_VERSION, **header}, allow_nan=False).encode()
+    arrays = io.BytesIO()
+    eqx.tree_serialise_leaves(arrays, tree)
+    body = arrays.getvalue()
+    whole = {"schema_version": SCHEMA_VERSION, "sha256": hashlib.sha256(body).hexdigest(), **header}
     try:
         with open(temporary, "wb") as file:
-            file.write(line + b"\n")
-            eqx.tree_serialise_leaves(file, tree)
+            file.write(json.dumps(whole, allow_nan=False).encode() + b"\n")
+            file.write(body)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -49,8 +53,10 @@ def load_checkpoint(path: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
     header = read_header(path)
     content = path.read_bytes()
     try:
-        body = io.BytesIO(content[content.index(b"\n") + 1 :])
-        return eqx.tree_deserialise_leaves(body, like), header
+        body = content[content.index(b"\n") + 1 :]
+        if hashlib.sha256(body).hexdigest() != header.get("sha256"):
+            raise ValueError("its arrays are not those that were written")
+        return eqx.tree_deserialise_leaves(io.BytesIO(body), like), header
     except (EOFError, ValueError, RuntimeError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(

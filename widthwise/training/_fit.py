@@ -180,12 +180,10 @@ def _resumed(
                 f"checkpoint {checkpoint} belongs to another run: {name} {stored.get(name)} stored, {value} given; "
                 f"use another file"
             )
-    history = {
-        name: [float("nan") if value is None else value for value in values]
-        for name, values in header["history"].items()
-    }
+    history = {name: [float(value) for value in values] for name, values in header["history"].items()}
     return eqx.combine(arrays, static), history
 
 
-def _stored(history: History) -> dict[str, list[float | None]]:
-    return {name: [v if np.isfinite(v) else None for v in values] for name, values in history.items()}
+def _stored(history: History) -> dict[str, list[float | str]]:
+    """The history as JSON, which has no word for NaN and infinity."""
+    return {name: [v if np.isfinite(v) else str(v) for v in values] for name, values in history.items()}
