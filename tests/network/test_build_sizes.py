@@ -214,7 +214,7 @@ def test_the_table_is_kept():
         ({"width": -1}, "width is -1"),
         ({"width": True}, "width is True"),
         ({"out_size": 0}, "out_size is 0"),
-        ({"depth": 1}, "depth is 1: it must be a whole number of at least 2"),
+        ({"depth": 1}, "depth is 1: it must be a whole number from 2 to"),
         ({"activation": "tahn"}, "unknown activation 'tahn': did you mean 'tanh'"),
         ({"state": "poste"}, "unknown state 'poste': did you mean 'post'"),
     ],
