@@ -21,3 +21,6 @@ sweep pc_gamma_bar_-1 --algorithm pc --parameterization mup --optimizer sgd --ga
 sweep pc_gamma_bar_0 --algorithm pc --parameterization mup --optimizer sgd --gamma-bar 0 --log2-rates -7 2 0.5
 sweep pc_bp_rates_at_-1 --algorithm pc --parameterization results/bp_rates_at_gamma_bar_-1.json --log2-rates -9 2 0.5
 sweep adam_bp --algorithm bp --parameterization sp mup --optimizer adam --log2-rates -14 3 1 --seeds 3
+# The input layer's 784 pixels weigh as much as a hidden layer of that width, and its SP rate needs no scaling: SP's
+# optimum under Adam moves as the hidden layers come to dominate, further in a deeper network.
+sweep adam_bp_depth_6 --depth 6 --algorithm bp --parameterization sp mup --optimizer adam --widths 64 256 1024 --log2-rates -14 -5 1
