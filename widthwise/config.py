@@ -233,13 +233,15 @@ def data_of(run: Run) -> "Dataset":
     return load(run.data, data_dir=run.data_dir, examples=run.examples)
 
 
-def optimizer_settings(run: Run) -> dict[str, float]:
+def optimizer_settings(run: Run, table: Parameterization) -> dict[str, float]:
     """Momentum, epsilon and decay, as `training.optimizer` takes them.
 
     **Raises:** `InputError` for settings that would be ignored.
     """
     if run.weight_decay_kind is not None and not run.weight_decay:
         raise InputError(f"--weight-decay-kind {run.weight_decay_kind} needs --weight-decay above 0")
+    if run.epsilon is not None and table.optimizer != "adam":
+        raise InputError(f"--epsilon {run.epsilon} is of adam (--optimizer adam), not of {table.optimizer}")
     settings = {"momentum": run.momentum, "weight_decay": run.weight_decay}
     return settings if run.epsilon is None else settings | {"epsilon": run.epsilon}
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..config import LOSSES, algorithm_of, build_of, found, table_of
+from ..config import LOSSES, algorithm_of, build_of, found, optimizer_settings, table_of
 from ..parameterization import fraction
 from ._flags import Parser, add_run_flags, given
 from ._output import progress, run_from, use_dtype, write_result
@@ -11,6 +11,8 @@ from ._output import progress, run_from, use_dtype, write_result
 WIDTHS = (128, 256, 512, 1024)
 # The probe of docs/theory.md: eight inputs, three outputs.
 IN_SIZE, OUT_SIZE = 8, 3
+# Small beside the gradients of a probe that hardly moves.
+PROBE_EPSILON = 1e-12
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -34,6 +36,7 @@ def run(arguments: Sequence[str]) -> int:
 
     table = table_of(spec)
     rule = algorithm_of(spec, table)
+    chosen = {"epsilon": PROBE_EPSILON} | optimizer_settings(spec, table)
 
     def build(width: int, key: Any) -> Built:
         return build_of(spec.model_copy(update={"width": width}), table, IN_SIZE, OUT_SIZE)(key)
@@ -50,8 +53,8 @@ def run(arguments: Sequence[str]) -> int:
             rate=values.rate,
             richness=None if richness is None else fraction(richness),
             loss=found(spec.loss, LOSSES),
-            momentum=spec.momentum,
-            epsilon=1e-12 if spec.epsilon is None else spec.epsilon,
+            momentum=chosen["momentum"],
+            epsilon=chosen["epsilon"],
             on_width=lambda width: bar.advance(1, f"width {width}"),
         )
     finally:

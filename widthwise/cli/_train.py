@@ -84,7 +84,7 @@ def _trained(spec: Run, rate: float, seed: int, out: str | None) -> dict[str, An
             checkpoint=None if out is None else Path(out) / "checkpoint",
             identity=content_hash(whole),
             on_progress=tell,
-            **optimizer_settings(spec),
+            **optimizer_settings(spec, table),
         )
         result = _result(trained, spec, choosing, rate, seed)
         if store is not None:

@@ -62,7 +62,7 @@ def run(arguments: Sequence[str]) -> int:
         first.batch_size,
         found(first.loss, LOSSES),
         decay=first.schedule,
-        **optimizer_settings(first),
+        **optimizer_settings(first, groups[0].table),
     )
     _tried(groups, training, len(data.x_train))
     # By number, so that a refusal to resume names the setting that differs.

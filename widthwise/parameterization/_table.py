@@ -142,6 +142,8 @@ def parameterization(
     gamma_bar = fraction(gamma_bar)
     if algorithm == "bp" and gamma_bar != 0:
         raise InputError(f"gamma_bar {gamma_bar} has no meaning for backprop: use algorithm 'pc' or gamma_bar 0")
+    if algorithm == "bp" and output_loss != "weighted":
+        raise InputError(f"output_loss {output_loss!r} has no meaning for backprop, which has no output precision")
     r = _richness(name, richness)
     k = gradient_growth(algorithm, gamma_bar, Fraction(0) if r is None else r)
     k_output = output_growth(k, gamma_bar, output_loss)
