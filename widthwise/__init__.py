@@ -15,13 +15,18 @@ _PUBLIC = {
     "network": ("Built", "Network", "mlp", "residual_mlp"),
     "inference": (
         "ActivityDescent",
+        "Anderson",
+        "Automatic",
         "ErrorDescent",
+        "GaussNewton",
+        "OdeFlow",
         "OutputSpaceSolve",
+        "QuasiNewton",
         "SequentialSweep",
         "Settled",
     ),
     "algorithms": ("Backprop", "Batch", "Learner", "PredictiveCoding"),
-    "training": ("make_step", "optimizer", "train"),
+    "training": ("UnsettledWarning", "make_step", "optimizer", "train"),
     "measure": ("coordinate_check",),
     "sweep": ("transfer",),
     "_loss": ("cross_entropy", "mse"),
@@ -60,8 +65,13 @@ if TYPE_CHECKING:
     from .algorithms import Learner as Learner
     from .algorithms import PredictiveCoding as PredictiveCoding
     from .inference import ActivityDescent as ActivityDescent
+    from .inference import Anderson as Anderson
+    from .inference import Automatic as Automatic
     from .inference import ErrorDescent as ErrorDescent
+    from .inference import GaussNewton as GaussNewton
+    from .inference import OdeFlow as OdeFlow
     from .inference import OutputSpaceSolve as OutputSpaceSolve
+    from .inference import QuasiNewton as QuasiNewton
     from .inference import SequentialSweep as SequentialSweep
     from .inference import Settled as Settled
     from .measure import coordinate_check as coordinate_check
@@ -75,6 +85,7 @@ if TYPE_CHECKING:
     from .parameterization import parameterization as parameterization
     from .parameterization import save as save
     from .sweep import transfer as transfer
+    from .training import UnsettledWarning as UnsettledWarning
     from .training import make_step as make_step
     from .training import optimizer as optimizer
     from .training import train as train

@@ -26,7 +26,12 @@ RELAXATIONS = {
     "descent": "widthwise.inference:ActivityDescent",
     "sweep": "widthwise.inference:SequentialSweep",
     "error": "widthwise.inference:ErrorDescent",
+    "anderson": "widthwise.inference:Anderson",
+    "gauss_newton": "widthwise.inference:GaussNewton",
+    "quasi_newton": "widthwise.inference:QuasiNewton",
+    "ode": "widthwise.inference:OdeFlow",
     "exact": "widthwise.inference:OutputSpaceSolve",
+    "auto": "widthwise.inference:Automatic",
 }
 LOSSES = {"mse": "widthwise._loss:mse", "ce": "widthwise._loss:cross_entropy"}
 DTYPES = ("float32", "float64")
@@ -41,13 +46,21 @@ PREDICTIVE_CODING = (
     "fixed_prediction",
     "sweep_step",
     "output_precision",
+    "precision_cap",
 )
+# Of these, what belongs to the rule whatever its relaxation.
+WHOLE = ("output_precision", "precision_cap", "fixed_prediction")
 # Which of its settings each relaxation takes, under the name it gives them.
 TAKES = {
     "descent": {"iterations": "iterations", "activity_rate": "rate", "tolerance": "tolerance"},
     "sweep": {"iterations": "sweeps", "sweep_step": "step", "tolerance": "tolerance"},
     "error": {"iterations": "iterations", "activity_rate": "rate", "tolerance": "tolerance"},
+    "anderson": {"iterations": "iterations", "tolerance": "tolerance"},
+    "gauss_newton": {"iterations": "iterations", "tolerance": "tolerance"},
+    "quasi_newton": {"iterations": "iterations", "tolerance": "tolerance"},
+    "ode": {"iterations": "iterations", "tolerance": "tolerance"},
     "exact": {"tolerance": "tolerance"},
+    "auto": {"iterations": "iterations", "tolerance": "tolerance"},
 }
 # What a table is made from; a table's file fixes them all.
 TABLE = (
@@ -101,8 +114,11 @@ class Run(pydantic.BaseModel):
     loss: str = _field("mse", NET, "mse or ce")
     output_loss: str | None = _field(None, ALL, "weighted or unweighted by the output precision (weighted)")
     output_precision: float | None = _field(None, NET, "gamma' of predictive coding (1)")
-    relaxation: str | None = _field(None, NET, "descent, sweep, error or exact (error)")
-    iterations: int | None = _field(None, NET, "of inference (descent 20, error 12, sweep 1)")
+    precision_cap: float | None = _field(None, NET, "most curvature that an example may meet; lowers its precision")
+    relaxation: str | None = _field(
+        None, NET, "auto, error, quasi_newton, anderson, gauss_newton, exact, descent, sweep or ode (error)"
+    )
+    iterations: int | None = _field(None, NET, "of inference (auto 40, error 12, descent 20, sweep 1)")
     tolerance: float | None = _field(None, NET, "of the residual (0.01)")
     activity_rate: float | None = _field(None, NET, "step of inference (error: from the curvature, descent: 0.2)")
     fixed_prediction: bool = _field(False, NET, "predictions stay at the forward pass")
@@ -206,7 +222,7 @@ def algorithm_of(run: Run, table: Parameterization) -> "AbstractAlgorithm":
             raise InputError(f"{flags}: of predictive coding (--algorithm pc), not of {run.algorithm}")
         return rule()
     relaxation = given.pop("relaxation", "error")
-    whole = {name: given.pop(name) for name in ("output_precision", "fixed_prediction") if name in given}
+    whole = {name: given.pop(name) for name in WHOLE if name in given}
     takes = TAKES[relaxation]
     for name in given:
         if name not in takes:

@@ -24,7 +24,10 @@ from science.pairs import pair_network, plain_energy, plain_walk, unstacked
 from widthwise.algorithms import Batch, PredictiveCoding
 from widthwise.inference import (
     ActivityDescent,
+    Anderson,
+    Automatic,
     ErrorDescent,
+    GaussNewton,
     OutputSpaceSolve,
     Problem,
     SequentialSweep,
@@ -176,9 +179,11 @@ def test_batch_size_changes_nothing():
     relaxations = {
         "error": ErrorDescent(iterations=9),
         "descent": ActivityDescent(iterations=5),
-        # With a small epsilon Adam makes a step out of the rounding noise of layers not yet reached.
         "adam": ActivityDescent(iterations=5, transform=optax.scale_by_adam(eps=1e-3), rate=0.01),
         "sweep": SequentialSweep(sweeps=2),
+        "anderson": Anderson(iterations=4),
+        "gauss_newton": GaussNewton(iterations=2, products=2),
+        "auto": Automatic(iterations=7),
         "exact": OutputSpaceSolve(),
     }
     learner = Batch(*batch_of("ce", batch=32))
@@ -206,9 +211,8 @@ def test_batch_size_changes_nothing():
         for name, (errors, settled) in together.items():
             own_errors, own = alone[name]
             mine = [error[:, row : row + 1] for error in errors]
-            # Each relaxation is compared on its own scale; 1e-12 is thousands of roundings. Adam divides them
-            # by epsilon where a layer has not been reached.
-            assert distance(list(own_errors), mine) < (1e-10 if name[0] == "adam" else 1e-12), name
+            # Each relaxation is compared on its own scale; 1e-12 is thousands of roundings.
+            assert distance(list(own_errors), mine) < 1e-12, name
             assert int(own.iterations[0]) == int(settled.iterations[row]), name
             assert bool(own.converged[0]) == bool(settled.converged[row]), name
             assert float(own.energy[0]) == pytest.approx(float(settled.energy[row]), rel=1e-12), name

@@ -1,12 +1,23 @@
 """Predictive coding: inputs and targets are activities that minimize the energy which the weights then lower."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._errors import unknown
+from .._errors import InputError, unknown
 from .._loss import Loss
-from ..inference import AbstractRelaxation, ErrorDescent, Problem, curvature, positive
+from ..inference import (
+    AbstractRelaxation,
+    ErrorDescent,
+    Point,
+    Problem,
+    array_or_none,
+    capped,
+    curvature,
+    positive,
+    scaled,
+)
 from ..network import Network, inputs
 from ..parameterization import OUTPUT_LOSSES
 from ._backprop import Backprop
@@ -24,9 +35,11 @@ class PredictiveCoding(AbstractAlgorithm):
     **Arguments:** `relaxation`: how activities settle; `output_precision`: γ', which the network's own factor of
     width and depth multiplies to γ_L (an array where it is swept); `fixed_prediction`: predictions, Jacobians and
     inputs stay at the forward pass (FPA); `output_loss`: whether the readout's own update is `"weighted"` by γ_L or
-    `"unweighted"`.
+    `"unweighted"`; `precision_cap`: c, which lowers each example's γ_L,b until the curvature that its output error
+    meets is at most c, so that every example settles soon; its gradient, weighted by γ_L / γ_L,b, counts as before.
 
-    **Raises:** `InputError` for a precision that is not positive and an unknown output loss.
+    **Raises:** `InputError` for a precision or cap that is not positive, a cap on fixed predictions, which meet no
+    curvature, and an unknown output loss.
 
     Source: arXiv 2411.02001; docs/theory.md B.
     """
@@ -35,10 +48,13 @@ class PredictiveCoding(AbstractAlgorithm):
     output_precision: Float[Array, ""] = eqx.field(default=1.0, converter=positive("output_precision"))
     fixed_prediction: bool = eqx.field(static=True, default=False)
     output_loss: str = eqx.field(static=True, default="weighted")
+    precision_cap: Float[Array, ""] | None = eqx.field(default=None, converter=array_or_none("precision_cap"))
 
     def __check_init__(self) -> None:
         if self.output_loss not in OUTPUT_LOSSES:
             raise unknown("output loss", self.output_loss, OUTPUT_LOSSES)
+        if self.precision_cap is not None and self.fixed_prediction:
+            raise InputError("precision_cap has nothing to cap under fixed_prediction: leave one of them out")
 
     @property
     def name(self) -> str:
@@ -49,12 +65,20 @@ class PredictiveCoding(AbstractAlgorithm):
         """The energy of one batch."""
         return Problem(learner.network, self._precisions(learner, batch), batch.x, batch.y, loss, self.fixed_prediction)
 
-    def infer(self, learner: Learner, batch: Batch, loss: Loss, *, key: PRNGKeyArray) -> Inference:
-        """Settle the activities, and hand over what each layer then sees and by how much it errs."""
+    def posed(self, learner: Learner, batch: Batch, loss: Loss) -> tuple[Problem, Point]:
+        """The energy that inference lowers, every example's output precision capped, and its forward pass."""
         problem = self.problem(learner, batch, loss)
         start = problem.start()
+        return (problem, start) if self.precision_cap is None else capped(problem, start, self.precision_cap)
+
+    def infer(self, learner: Learner, batch: Batch, loss: Loss, *, key: PRNGKeyArray) -> Inference:
+        """Settle the activities, and hand over what each layer then sees and by how much it errs."""
+        problem, start = self.posed(learner, batch, loss)
         point, settled = self.relaxation(problem, start)
-        precisions = problem.precisions
+        precisions, hidden = self._precisions(learner, batch), point.errors
+        if self.precision_cap is not None:
+            weight = precisions[-1] / problem.precisions[-1]
+            hidden = jax.tree.map(lambda leaf: jax.vmap(scaled, (None, 0))(weight, leaf), hidden)
         if self.output_loss == "unweighted":
             precisions = (*precisions[:-1], jnp.ones_like(precisions[-1]))
         residual = settled.residual
@@ -62,9 +86,10 @@ class PredictiveCoding(AbstractAlgorithm):
             "residual_median": jnp.median(residual),
             "residual_max": jnp.max(residual),
             "iterations": jnp.median(settled.iterations.astype(residual.dtype)),
+            "settled": jnp.mean(settled.converged, dtype=residual.dtype),
             "energy": jnp.mean(settled.energy),
         }
-        errors = (*point.errors, point.output_error[None])
+        errors = (*hidden, point.output_error[None])
         return Inference(inputs(batch.x, point.states), errors, precisions, start.prediction, metrics)
 
     def diagnose(self, learner: Learner, batch: Batch, loss: Loss, gradients: Network, *, key: PRNGKeyArray) -> Metrics:
@@ -75,8 +100,7 @@ class PredictiveCoding(AbstractAlgorithm):
         reference, _ = Backprop().grads(learner, batch, loss, key=key)
         whole, layers = cosine(gradients, reference)
         few = Batch(batch.x[:PROBED], batch.y[:PROBED])
-        problem = self.problem(learner, few, loss)
-        norm = jnp.median(curvature(problem, problem.start()))
+        norm = jnp.median(curvature(*self.posed(learner, few, loss)))
         return {"cosine": whole, "cosine_layer_min": jnp.min(layers), "curvature": norm}
 
     def _precisions(self, learner: Learner, batch: Batch) -> Precisions:

@@ -3,7 +3,9 @@
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from .. import __version__
 from .._errors import InputError, unknown
@@ -36,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if arguments[0] not in VERBS:
             raise unknown("command", arguments[0], VERBS)
         verb = importlib.import_module(f"widthwise.cli._{arguments[0]}")
-        return verb.run(arguments[1:])
+        with warnings.catch_warnings():
+            warnings.showwarning = _one_line
+            return verb.run(arguments[1:])
     except InputError as error:
         print(f"widthwise: error: {error}", file=sys.stderr)
         return 2
@@ -53,6 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = str(error).splitlines()[0] if str(error) else "out of memory"
         print(f"widthwise: error: too large for this machine: {reason}", file=sys.stderr)
         return 2
+
+
+def _one_line(message: Warning | str, *_: Any, **__: Any) -> None:
+    """A warning as users of a command read it: without the line of our code that gave it."""
+    print(f"widthwise: warning: {message}", file=sys.stderr)
 
 
 def _device_errors() -> tuple[type[Exception], ...]:

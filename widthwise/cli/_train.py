@@ -144,6 +144,7 @@ def _settled(history: dict[str, np.ndarray], tolerance: float) -> dict[str, Any]
         "residual_median": float(np.median(residual)),
         "residual_max": float(np.max(residual)),
         "iterations_median": float(np.median(history["iterations"])),
+        "examples_settled": float(np.mean(history["settled"])),
         "fraction_converged": float(np.mean(residual <= tolerance)),
         "curvature": _median(history["curvature"]),
     }

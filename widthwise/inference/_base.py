@@ -132,20 +132,42 @@ def relative_residual(problem: Problem, start: Point, point: Point) -> Float[Arr
     return jnp.sqrt(jnp.where(here == 0, 0.0, here / jnp.where(here == 0, 1.0, there)))
 
 
-def curvature_step(problem: Problem, point: Point) -> Float[Array, " batch"]:
-    """A step for descent on the errors, from the curvature along each example's output error; 1 under FPA.
+def curvature_along_error(problem: Problem, point: Point) -> Float[Array, " batch"]:
+    """The curvature along each example's output error δ, a lower bound of ‖C‖; 0 under FPA.
 
-        s = 1 / (1 + γ_L κ),   γ_L κ = γ_L Σ_l γ_l^-1 |J_l^T δ|² / |δ|²,   δ = output error
+        γ_L κ = γ_L Σ_l γ_l^-1 |J_l^T δ|² / |δ|²
 
-    Free of cost: the sweep that gave the gradient holds all of it. κ is a lower bound of ‖J Γ^-1 J^T‖.
+    Free of cost: the sweep that gave the gradient holds all of it.
     """
     delta = square_norm((point.output_error[None],))
     if problem.fixed_prediction:
-        return jnp.ones_like(delta)
+        return jnp.zeros_like(delta)
     pulled = square_norm(point.pulled, tuple(1 / precision for precision in problem.precisions[:-1]))
     # point.pulled already holds γ_L, so its square holds it twice.
     weighted = delta * problem.precisions[-1]
-    return 1 / (1 + jnp.where(delta == 0, 0.0, pulled / jnp.where(delta == 0, 1.0, weighted)))
+    return jnp.where(delta == 0, 0.0, pulled / jnp.where(delta == 0, 1.0, weighted))
+
+
+def curvature_step(problem: Problem, point: Point) -> Float[Array, " batch"]:
+    """A step for descent on the errors, s = 1 / (1 + γ_L κ), from the curvature along each example's output error."""
+    return 1 / (1 + curvature_along_error(problem, point))
+
+
+def capped(problem: Problem, start: Point, cap: Float[Array, ""]) -> tuple[Problem, Point]:
+    """Lower each example's output precision until the curvature along its output error is at most `cap`.
+
+        γ_L,b = min(γ_L, cap / κ_b)
+
+    **Arguments:** `problem`; `start`: its forward pass, where κ is measured; `cap`: c.
+
+    **Returns:** the problem with an output precision for every example, and its forward pass.
+    """
+    along = curvature_along_error(problem, start)
+    cap = cap.astype(along.dtype)
+    factor = jnp.where(along > cap, cap / jnp.where(along > cap, along, 1.0), 1.0)
+    precisions = (*problem.precisions[:-1], problem.precisions[-1] * factor)
+    pulled = jax.tree.map(lambda leaf: jax.vmap(scaled, (None, 0))(factor, leaf), start.pulled)
+    return eqx.tree_at(lambda p: p.precisions, problem, precisions), start._replace(pulled=pulled)
 
 
 def curvature(problem: Problem, point: Point, products: int = 3) -> Float[Array, " batch"]:

@@ -2,11 +2,11 @@
 
     h_l <- h_l − s ∂F/∂h_l,   ∂F/∂h_l = γ_l e_l − J_{l+1}^T γ_{l+1} e_{l+1}
 
-Errors move one layer a step: after T < L − l steps from the forward pass layer l has not heard of the target, and
-the condition number grows as about 8 L² (docs/theory.md D3, E). Its residual says so.
+Errors move one layer a step: step t touches the top t hidden layers (the active frontier), so T < L − l steps leave
+layer l where the forward pass put it; and the condition number grows as about 8 L² (docs/theory.md D3, E). The residual
+says so.
 """
 
-import itertools
 from typing import Any
 
 import equinox as eqx
@@ -15,9 +15,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from ..network import AbstractStage, State, States, above, each
+from ..network import AbstractStage, State, States, above, below, each
 from ._base import AbstractRelaxation, Point, Problem, Settled, scaled
 from ._checks import at_least_one, positive
+from ._frontier import descend, reached
 
 
 class ActivityDescent(AbstractRelaxation):
@@ -25,8 +26,8 @@ class ActivityDescent(AbstractRelaxation):
 
     **Arguments:** `iterations`: T, always made; `rate`: step on each example's own energy (stable below 2 / λ_max
     of the activity Hessian, about 0.36 for residual muPC); `transform`: any optax transformation that acts per
-    element (`optax.trace(0.9)`, `optax.scale_by_adam()`), applied to the gradient before the step; `tolerance`:
-    what `Settled` calls converged.
+    element and keeps zeros (`optax.trace(0.9)`, `optax.scale_by_adam()`), applied to the gradient before the step;
+    `tolerance`: what `Settled` calls converged.
 
     **Raises:** `InputError` for iterations below 1 and a rate or tolerance that is not positive.
 
@@ -36,21 +37,32 @@ class ActivityDescent(AbstractRelaxation):
 
     iterations: int = eqx.field(static=True, default=20, converter=at_least_one("iterations"))
     rate: Float[Array, ""] = eqx.field(default=0.2, converter=positive("rate"))
-    transform: optax.GradientTransformation = eqx.field(static=True, default=optax.identity())
+    transform: optax.GradientTransformation | None = eqx.field(static=True, default=None)
     tolerance: Float[Array, ""] = eqx.field(default=1e-2, converter=positive("tolerance"))
 
     def __call__(self, problem: Problem, start: Point) -> tuple[Point, Settled]:
-        """Make T steps from `start`."""
-
-        def step(_: Any, carry: tuple[States, Any]) -> tuple[States, Any]:
-            states, memory = carry
-            direction, memory = self.transform.update(activity_gradient(problem, states, start), memory)
-            return jax.tree.map(lambda h, d: h - self.rate.astype(h.dtype) * d, states, direction), memory
-
-        states, _ = jax.lax.fori_loop(0, self.iterations, step, (start.states, self.transform.init(start.states)))
+        """Make T steps from `start`, which is the forward pass."""
+        if self.transform is None and not problem.fixed_prediction:
+            states = descend(problem, start, self.rate.astype(problem.y.dtype), self.iterations)
+        else:
+            states = self._transformed(problem, start)
         point = problem.at_states(states, start)
+        # An unreached layer's error is 0, where the difference h − f(h) would leave its rounding.
+        point = point._replace(errors=reached(point.errors, self.iterations))
         count = jnp.full(problem.y.shape[0], self.iterations, jnp.int32)
         return point, self.settled(problem, start, point, count)
+
+    def _transformed(self, problem: Problem, start: Point) -> States:
+        """Every layer's gradient, then every layer's step: what a transformation needs, and fixed predictions."""
+        transform = optax.identity() if self.transform is None else self.transform
+
+        def step(turn: Array, carry: tuple[States, Any]) -> tuple[States, Any]:
+            states, memory = carry
+            gradient = reached(activity_gradient(problem, states, start), turn + 1)
+            direction, memory = transform.update(gradient, memory)
+            return jax.tree.map(lambda h, d: h - self.rate.astype(h.dtype) * d, states, direction), memory
+
+        return jax.lax.fori_loop(0, self.iterations, step, (start.states, transform.init(start.states)))[0]
 
 
 def activity_gradient(problem: Problem, states: States, start: Point) -> States:
@@ -77,7 +89,7 @@ def activity_gradient(problem: Problem, states: States, start: Point) -> States:
 
     feedback.append(each(readout, segments[-1], seen[-1]))
     # Feedback arrives at the layer that a stage reads: one layer below its own error.
-    arriving = _shifted_down(feedback)
+    arriving = below(tuple(feedback))
     return tuple(
         jax.tree.map(lambda e, b, p=precision: p * e - b, error, back)
         for precision, error, back in zip(problem.precisions[:-1], errors, arriving, strict=True)
@@ -93,18 +105,3 @@ def _hidden_layer(stage: AbstractStage, x: State, state: State, precision: Array
 
 def _rows(precision: Array, depth: int) -> Array:
     return jnp.broadcast_to(precision, (depth,))
-
-
-def _append_to_all_but_first(own: Array, high: Array) -> Array:
-    return jnp.concatenate([own[1:], high])
-
-
-def _shifted_down(feedback: list[Any]) -> list[Any]:
-    """From what each segment above the first sends to what each hidden segment receives."""
-    received = [jax.tree.map(lambda leaf: leaf[:1], feedback[0])]
-    for own, next_above in itertools.pairwise(feedback):
-        last = jax.tree.map(lambda leaf: leaf[:1], next_above)
-        # As in `above`: a stage alone in its segment may change the state's shape.
-        alone = jax.tree.leaves(own)[0].shape[0] == 1
-        received.append(last if alone else jax.tree.map(_append_to_all_but_first, own, last))
-    return received

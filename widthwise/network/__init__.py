@@ -9,6 +9,7 @@ from ._chain import Network as Network
 from ._chain import Segment as Segment
 from ._chain import States as States
 from ._chain import above as above
+from ._chain import below as below
 from ._chain import each as each
 from ._chain import forward as forward
 from ._chain import head as head
@@ -17,6 +18,7 @@ from ._chain import perturbed as perturbed
 from ._chain import pull as pull
 from ._chain import pullback as pullback
 from ._chain import square_norm as square_norm
+from ._chain import stage_at as stage_at
 from ._chain import sweep as sweep
 from ._layer import ACTIVATIONS as ACTIVATIONS
 from ._layer import Linear as Linear

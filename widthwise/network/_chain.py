@@ -6,6 +6,7 @@ it is visited in order (`sweep`, a `lax.scan`: compile time does not grow with d
 (depth, batch, ...). Hidden states leave out the readout.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -101,6 +102,12 @@ def each(fn: Callable[..., Any], segment: Segment, *rows: Any) -> Any:
     return jax.vmap(visit)(arrays, *rows)
 
 
+def stage_at(segment: Segment, row: Any) -> AbstractStage:
+    """The stage at one depth of a segment, an index that may be traced."""
+    arrays, static = eqx.partition(segment.stages, eqx.is_array)
+    return eqx.combine(jax.tree.map(lambda leaf: leaf[row], arrays), static)
+
+
 def head(network: Network, x: State) -> State:
     """f_1(x), which no relaxation moves as long as the input is clamped: computed once."""
     return sweep(lambda z, stage: (stage(z), None), x, network.segments[0])[0]
@@ -158,6 +165,24 @@ def above(hidden: States) -> States:
 
 def _append_all_but_last(low: Array, own: Array) -> Array:
     return jnp.concatenate([low, own[:-1]])
+
+
+def below(seen: States) -> States:
+    """The hidden layers' rows of what belongs to the layers above the first: the inverse of `above`.
+
+    **Arguments:** `seen`: one entry for each segment after the first, the readout's last.
+    """
+    hidden = [jax.tree.map(lambda leaf: leaf[:1], seen[0])]
+    for own, following in itertools.pairwise(seen):
+        last = jax.tree.map(lambda leaf: leaf[:1], following)
+        # As in `above`: a stage alone in its segment may change the state's shape.
+        alone = jax.tree.leaves(own)[0].shape[0] == 1
+        hidden.append(last if alone else jax.tree.map(_append_to_all_but_first, own, last))
+    return tuple(hidden)
+
+
+def _append_to_all_but_first(own: Array, high: Array) -> Array:
+    return jnp.concatenate([own[1:], high])
 
 
 def inputs(x: State, hidden: States) -> States:

@@ -103,8 +103,8 @@ def run_group(
     have ended.
 
     **Returns:** one row a run, in the order of `members`: the labels, `log2_rate`, `seed`, `final_loss` (on the whole
-    training set after the last step), `diverged`, `residual_median`, `iterations_median`, `cosine_to_backprop`,
-    `cosine_layer_min`, `curvature` (None where the algorithm has none), `curve`, `seconds`.
+    training set after the last step), `diverged`, `residual_median`, `iterations_median`, `settled` (of examples),
+    `cosine_to_backprop`, `cosine_layer_min`, `curvature` (None where the algorithm has none), `curve`, `seconds`.
     """
     builts = [group.build(streams(seed).init) for seed in seeds]
     if builts[0].table != group.table:
@@ -221,6 +221,7 @@ def _row(found: dict[str, np.ndarray], zero: float, seconds: float) -> dict[str,
         "diverged": diverged,
         "residual_median": median("residual_median"),
         "iterations_median": median("iterations"),
+        "settled": median("settled"),
         "cosine_to_backprop": median("cosine"),
         "cosine_layer_min": median("cosine_layer_min"),
         "curvature": median("curvature"),

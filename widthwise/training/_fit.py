@@ -1,6 +1,7 @@
 """Training one network: an epoch a call, progress between epochs, checkpoint and resume."""
 
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from .._errors import InputError
 from .._loss import Loss, mse
 from ..algorithms import AbstractAlgorithm
 from ..data import Dataset
+from ..inference import Automatic
 from ..network import Built, Network
 from ._checkpoint import load_checkpoint, save_checkpoint
 from ._examples import Examples, batches_per_epoch, epoch_order, evaluate, examples, streams
@@ -21,6 +23,14 @@ from ._optimizer import optimizer, schedule
 from ._step import TrainState, make_step, sampled, scan_steps, start
 
 History = dict[str, list[float]]
+
+
+# Below this share of settled examples a run that was promised to settle says so.
+SETTLED = 0.95
+
+
+class UnsettledWarning(UserWarning):
+    """Inference that was asked to settle left examples unsettled."""
 
 
 class Progress(NamedTuple):
@@ -145,10 +155,25 @@ def train(
             save_checkpoint(checkpoint, arrays, header)
         recent = {name: float(np.nanmean(np.asarray(v))) for name, v in metrics.items() if np.isfinite(v).any()}
         on_progress(Progress(done, length, total, train_seconds, recent))
+    _warn_unsettled(algorithm, history)
     network = eqx.combine(arrays, static).learner.network
     test_loss, test_accuracy = evaluated(network, examples(data, "test", dtype), loss)
     accuracy = None if data.classes is None else test_accuracy
     return Trained(network, history, test_loss, accuracy, train_seconds, compile_seconds)
+
+
+def _warn_unsettled(algorithm: AbstractAlgorithm, history: History) -> None:
+    """One warning where the automatic relaxation, which promises to settle, did not."""
+    relaxation = getattr(algorithm, "relaxation", None)
+    share = float(np.mean(history.get("settled", [1.0])))
+    if isinstance(relaxation, Automatic) and not share >= SETTLED:
+        warnings.warn(
+            f"inference left {1 - share:.0%} of examples above the tolerance {float(relaxation.tolerance):g} (median "
+            f"residual {np.nanmedian(history['residual_median']):.2g}): give it more iterations than "
+            f"{relaxation.iterations}, a lower output precision or precision_cap, or a smooth activation",
+            UnsettledWarning,
+            stacklevel=3,
+        )
 
 
 def evaluated(network: Network, data: Examples, loss: Loss) -> tuple[float, float]:

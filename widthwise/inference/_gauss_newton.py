@@ -1,0 +1,96 @@
+"""Damped Gauss-Newton: the network linearized at the current point, its equilibrium found in the output space.
+
+    (I + γ_L J Γ^-1 J^T) λ = γ_L (δ + J e),   d = Γ^-1 J^T λ − e,   δ = −∂loss/∂f
+
+The system is out x out and never built: conjugate gradients need one reverse and one forward sweep a product, and at
+most `out` products. For a linear network under the squared error one step is the equilibrium (docs/theory.md E).
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..network import States, perturbed, pullback
+from ._base import Point, Problem, scaled
+from ._checks import at_least_one, positive
+from ._search import AbstractSearch, Tried
+
+
+class GaussNewton(AbstractSearch):
+    """Gauss-Newton steps by conjugate gradients in the output space, damped until each example's energy falls.
+
+    Under cross-entropy the loss's curvature is replaced by its bound I: steps are shorter, never longer.
+
+    **Arguments:** `iterations`: at most so many steps, refused ones among them; `products`: with J Γ^-1 J^T in each
+    step, each the cost of one iteration of plain descent; `tolerance`: of the residual.
+
+    **Raises:** `InputError` for iterations or products below 1 and a tolerance that is not positive.
+
+    >>> GaussNewton(iterations=6).products
+    4
+
+    Source: docs/theory.md B1, E.
+    """
+
+    iterations: int = eqx.field(static=True, default=8, converter=at_least_one("iterations"))
+    products: int = eqx.field(static=True, default=4, converter=at_least_one("products"))
+    tolerance: Float[Array, ""] = eqx.field(default=1e-2, converter=positive("tolerance"))
+
+    def first(self, problem: Problem, point: Point, gradient: States) -> tuple[States, Float[Array, " batch"], None]:
+        """A whole step from the start."""
+        return self._direction(problem, point), jnp.ones(problem.y.shape[:1], problem.y.dtype), None
+
+    def then(self, problem: Problem, point: Point, gradient: States, tried: Tried, memory: None) -> tuple[States, None]:
+        """A whole step from the new point."""
+        return self._direction(problem, point), None
+
+    def _direction(self, problem: Problem, point: Point) -> States:
+        """Γ^-1 J^T λ − e."""
+        top = problem.precisions[-1]
+        right = scaled(top, point.output_error + _pushed(problem, point, point.errors))
+
+        def product(v: Array) -> Array:
+            return v + scaled(top, _pushed(problem, point, _pulled(problem, point, v)))
+
+        multiplier = _conjugate_gradients(product, right, self.products)
+        return jax.tree.map(jnp.subtract, _pulled(problem, point, multiplier), point.errors)
+
+
+def _pulled(problem: Problem, point: Point, v: Float[Array, "batch out"]) -> States:
+    """Γ^-1 J^T v."""
+    pulled = pullback(problem.network, point.states, v)
+    return tuple(
+        jax.tree.map(lambda r, p=precision: r / p, state)
+        for precision, state in zip(problem.precisions[:-1], pulled, strict=True)
+    )
+
+
+def _pushed(problem: Problem, point: Point, errors: States) -> Float[Array, "batch out"]:
+    """J e: the prediction's change to first order; 0 where predictions are fixed."""
+    if problem.fixed_prediction:
+        return jnp.zeros_like(problem.y)
+    first = jax.tree.map(lambda h, e: h[0] - e[0], point.states[0], point.errors[0])
+    return jax.jvp(lambda e: perturbed(problem.network, first, e)[1], (point.errors,), (errors,))[1]
+
+
+def _conjugate_gradients(product: Any, right: Float[Array, "batch out"], count: int) -> Float[Array, "batch out"]:
+    """x after `count` steps of conjugate gradients on product(x) = right, every example on its own."""
+
+    def step(_: Any, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        x, residual, direction = carry
+        along = product(direction)
+        x = x + _ratio(residual, residual, direction, along) * direction
+        left = residual - _ratio(residual, residual, direction, along) * along
+        return x, left, left + _ratio(left, left, residual, residual) * direction
+
+    zero = jnp.zeros_like(right)
+    return jax.lax.fori_loop(0, count, step, (zero, right, right))[0]
+
+
+def _ratio(a: Array, b: Array, c: Array, d: Array) -> Float[Array, "batch 1"]:
+    """⟨a, b⟩ / ⟨c, d⟩ per example; 0 where the system is already solved."""
+    below = jnp.sum(c * d, axis=-1, keepdims=True)
+    return jnp.where(below > 0, jnp.sum(a * b, axis=-1, keepdims=True) / jnp.where(below > 0, below, 1.0), 0.0)

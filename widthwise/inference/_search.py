@@ -1,0 +1,149 @@
+"""Safeguarded search in error space: a direction for every example, a step that its own energy accepts.
+
+    e <- e + α d,   kept where F(e + α d) <= F(e) + 10^-4 α ⟨∇F, d⟩ (Armijo), else α <- α/2
+
+Each example accepts or refuses its own step: its energy never rises beyond rounding, wherever its direction came from.
+"""
+
+import abc
+import functools
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from ..network import States, square_norm
+from ._base import AbstractRelaxation, Point, Problem, Settled, curvature_step, scaled
+
+# Armijo's fraction of the decrease that the slope predicts; rounding units that an energy may rise by.
+DECREASE = 1e-4
+ROUNDING = 16.0
+
+
+class Turn(NamedTuple):
+    """All that one turn of the search hands to the next; `memory` is the method's own."""
+
+    number: Int[Array, ""]
+    point: Point
+    gradient: States
+    energy: Float[Array, " batch"]
+    direction: States
+    step: Float[Array, " batch"]
+    memory: Any
+    active: Bool[Array, " batch"]
+    made: Int[Array, " batch"]
+
+
+class Tried(NamedTuple):
+    """One turn's outcome: where it was `kept`, the `move` made and the `change` of the gradient."""
+
+    number: Int[Array, ""]
+    kept: Bool[Array, " batch"]
+    move: States
+    change: States
+
+
+class AbstractSearch(AbstractRelaxation):
+    """A relaxation that searches: methods differ in where their directions come from."""
+
+    iterations: eqx.AbstractVar[int]
+
+    @abc.abstractmethod
+    def first(self, problem: Problem, point: Point, gradient: States) -> tuple[States, Float[Array, " batch"], Any]:
+        """The first direction, the step to try along it, and the method's memory."""
+
+    @abc.abstractmethod
+    def then(self, problem: Problem, point: Point, gradient: States, tried: Tried, memory: Any) -> tuple[States, Any]:
+        """The next direction, from a point and what the last turn did; and the memory."""
+
+    def __call__(self, problem: Problem, start: Point) -> tuple[Point, Settled]:
+        """Search from `start` until every example has settled or `iterations` turns are made."""
+        point, made = self.search(problem, start, start)
+        return point, self.settled(problem, start, point, made)
+
+    def search(self, problem: Problem, start: Point, point: Point) -> tuple[Point, Int[Array, " batch"]]:
+        """Search from any point; residuals stay relative to the forward pass `start`.
+
+        **Returns:** the last point, and how many turns each example took part in, refused steps among them.
+        """
+        threshold = square_norm(problem.gradient(start)) * self.tolerance.astype(problem.y.dtype) ** 2
+        gradient = problem.gradient(point)
+        direction, step, memory = self.first(problem, point, gradient)
+        active = square_norm(gradient) > threshold
+        made = jnp.zeros(threshold.shape, jnp.int32)
+        number = jnp.zeros((), jnp.int32)
+        turn = Turn(number, point, gradient, problem.energy(point), direction, step, memory, active, made)
+        last = jax.lax.while_loop(
+            lambda turn: (turn.number < self.iterations) & jnp.any(turn.active),
+            lambda turn: self._turn(problem, start, threshold, turn),
+            turn,
+        )
+        return last.point, last.made
+
+    def _turn(self, problem: Problem, start: Point, threshold: Array, turn: Turn) -> Turn:
+        """Try one step; keep it where the energy fell enough, halve it where not."""
+        move = times(turn.direction, jnp.where(turn.active, turn.step, 0.0))
+        there = problem.at(jax.tree.map(jnp.add, turn.point.errors, move), start)
+        gradient, energy = problem.gradient(there), problem.energy(there)
+        slack = ROUNDING * jnp.finfo(energy.dtype).eps * jnp.abs(turn.energy)
+        kept = turn.active & (energy <= turn.energy + DECREASE * dot(turn.gradient, move) + slack)
+        tried = Tried(turn.number, kept, move, jax.tree.map(jnp.subtract, gradient, turn.gradient))
+        point, gradient = chosen_point(kept, there, turn.point), chosen(kept, gradient, turn.gradient)
+        direction, memory = self.then(problem, point, gradient, tried, turn.memory)
+        # Rounding can spoil a direction; the steepest always points downhill.
+        direction = chosen(dot(gradient, direction) < 0, direction, preconditioned(problem, gradient, -1.0))
+        return Turn(
+            turn.number + 1,
+            point,
+            gradient,
+            jnp.where(kept, energy, turn.energy),
+            chosen(kept, direction, turn.direction),
+            jnp.where(kept, 1.0, 0.5 * turn.step),
+            memory,
+            turn.active & ~(square_norm(gradient) <= threshold),
+            turn.made + turn.active.astype(jnp.int32),
+        )
+
+
+def steepest(problem: Problem, point: Point, gradient: States) -> tuple[States, Float[Array, " batch"]]:
+    """−Γ^-1 ∇F, and the step along it that the curvature of `point` suggests."""
+    return preconditioned(problem, gradient, -1.0), curvature_step(problem, point)
+
+
+def preconditioned(problem: Problem, gradient: States, sign: float) -> States:
+    """sign Γ^-1 ∇F."""
+    return tuple(
+        jax.tree.map(lambda g, p=precision: sign * g / p, state)
+        for precision, state in zip(problem.precisions[:-1], gradient, strict=True)
+    )
+
+
+def dot(a: States, b: States) -> Float[Array, " batch"]:
+    """⟨a, b⟩ over layers and units, per example."""
+    products = jax.tree.leaves(jax.tree.map(jnp.multiply, a, b))
+    sums = [jnp.sum(leaf, axis=(0, *range(2, leaf.ndim))) for leaf in products]
+    return functools.reduce(jnp.add, sums)
+
+
+def times(states: States, weight: Float[Array, " batch"]) -> States:
+    """Every example's states times its weight."""
+    return jax.tree.map(lambda leaf: jax.vmap(scaled, (None, 0))(weight, leaf), states)
+
+
+def chosen(mask: Bool[Array, " batch"], new: Any, old: Any) -> Any:
+    """Per example the new or the old, leaves (depth, batch, ...)."""
+    return jax.tree.map(lambda a, b: jnp.where(mask.reshape((1, -1) + (1,) * (a.ndim - 2)), a, b), new, old)
+
+
+def chosen_point(mask: Bool[Array, " batch"], new: Point, old: Point) -> Point:
+    """Per example the new or the old point."""
+    column = mask[:, None]
+    return Point(
+        chosen(mask, new.errors, old.errors),
+        chosen(mask, new.states, old.states),
+        jnp.where(column, new.prediction, old.prediction),
+        jnp.where(column, new.output_error, old.output_error),
+        chosen(mask, new.pulled, old.pulled),
+    )
