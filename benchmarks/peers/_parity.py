@@ -1,4 +1,9 @@
-"""Is it the same algorithm: our T = L steps beside jpc's own float32 run, and both beside float64."""
+"""Is it the same algorithm: our T = L steps beside jpc's, float32 beside float32 and float64 beside float64.
+
+A gradient is a product of errors, differences of activities: float32 leaves a layer's gradient as many digits as its
+errors have beyond the activities' rounding. Two float32 runs of one algorithm differ by that, so the distances of both
+from float64 stand beside theirs from each other.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,6 +12,8 @@ import numpy as np
 
 ACTIVITIES = GRADIENTS = 1e-6
 UPDATES = 1e-2
+# Both sides in float64, each on its own version of JAX.
+FLOAT64 = 1e-9
 # A layer whose float64 gradient is smaller than this part of the largest layer's holds rounding, not signal.
 SIGNAL = 1e-6
 WRONG = 0.5
@@ -30,43 +37,55 @@ def numbered(arrays: Arrays, kind: str, suffix: str = "") -> list[np.ndarray]:
     return found
 
 
-def compare(ours: Arrays, theirs: Arrays) -> dict[str, Any]:
-    """Distances from jpc, layer by layer where layers differ in kind, and which layers hold rounding noise.
+def compare(ours: Arrays, theirs: Arrays, theirs_64: Arrays) -> dict[str, Any]:
+    """Our run beside jpc's two.
 
-    **Returns:** `activities`, `gradients`: over all layers; `updates`: the largest of any hidden layer that holds
-    signal (None where none does); `noise`: layers, counted from 1, whose float32 gradient is more than half wrong
-    in both libraries; the same against float64 for either side; `passed`.
+    **Arguments:** `ours`: float32, and float64 under names that end in `_64`; `theirs`: float32; `theirs_64`.
+
+    **Returns:** `activities`, `gradients`: distances over all layers; `float64`: the same of the float64 runs;
+    `updates`: the largest of any hidden layer that holds signal (None where none does); `agree_above`: the part of the
+    largest layer's gradient above which every hidden layer's update agrees; `passed`; and what `rounding` says.
     """
     exact = numbered(ours, "grad", "_64")
     lengths = [float(np.linalg.norm(gradient)) for gradient in exact]
     signal = [index for index, length in enumerate(lengths) if length > SIGNAL * max(lengths)]
-    sides = {"ours": ours, "jpc": theirs}
-    gradients = {name: numbered(arrays, "grad") for name, arrays in sides.items()}
-    updates = {name: numbered(arrays, "update") for name, arrays in sides.items()}
-    wrong = {name: [distance([a], [b]) for a, b in zip(stack, exact, strict=True)] for name, stack in gradients.items()}
-    by_layer = [distance([a], [b]) for a, b in zip(updates["ours"], updates["jpc"], strict=True)]
-    hidden = [by_layer[index] for index in signal if 0 < index < len(lengths) - 1]
+    pairs = zip(numbered(ours, "update"), numbered(theirs, "update"), strict=True)
+    by_layer = [distance([a], [b]) for a, b in pairs]
+    inner = range(1, len(lengths) - 1)
+    hidden = [by_layer[index] for index in signal if index in inner]
+    differing = [lengths[index] / max(lengths) for index in inner if by_layer[index] > UPDATES]
+    kinds = {"activities": "activity", "gradients": "grad"}
     found: dict[str, Any] = {
-        "activities": distance(numbered(ours, "activity"), numbered(theirs, "activity")),
-        "gradients": distance(gradients["ours"], gradients["jpc"]),
+        **{name: distance(numbered(ours, kind), numbered(theirs, kind)) for name, kind in kinds.items()},
+        "float64": {n: distance(numbered(ours, kind, "_64"), numbered(theirs_64, kind)) for n, kind in kinds.items()},
         "updates": max(hidden, default=None),
+        "agree_above": max(differing, default=0.0),
         "update_by_layer": by_layer,
-        "activities_from_float64": {
-            name: distance(numbered(arrays, "activity"), numbered(ours, "activity", "_64"))
-            for name, arrays in sides.items()
-        },
-        "gradients_from_float64": {name: distance(stack, exact) for name, stack in gradients.items()},
-        "gradient_from_float64_by_layer": wrong,
         "gradient_norm_float64": lengths,
         "signal": [index + 1 for index in signal],
-        "noise": [index + 1 for index in range(len(lengths)) if min(w[index] for w in wrong.values()) > WRONG],
     }
     found["passed"] = {
         "activities": found["activities"] <= ACTIVITIES,
         "gradients": found["gradients"] <= GRADIENTS,
         "updates": max(hidden, default=0.0) <= UPDATES,
+        "float64": max(found["float64"].values()) <= FLOAT64,
     }
-    return found
+    return found | rounding({"ours": ours, "jpc": theirs}, ours)
+
+
+def rounding(sides: Mapping[str, Arrays], exact: Arrays) -> dict[str, Any]:
+    """How far each float32 run is from float64, and which layers, counted from 1, are noise in all of them."""
+    states, gradients = numbered(exact, "activity", "_64"), numbered(exact, "grad", "_64")
+    by_layer = {
+        name: [distance([a], [b]) for a, b in zip(numbered(arrays, "grad"), gradients, strict=True)]
+        for name, arrays in sides.items()
+    }
+    return {
+        "activities_from_float64": {n: distance(numbered(a, "activity"), states) for n, a in sides.items()},
+        "gradients_from_float64": {n: distance(numbered(a, "grad"), gradients) for n, a in sides.items()},
+        "gradient_from_float64_by_layer": by_layer,
+        "noise": [i + 1 for i in range(len(gradients)) if min(wrong[i] for wrong in by_layer.values()) > WRONG],
+    }
 
 
 def spans(numbers: list[int]) -> str:

@@ -36,19 +36,34 @@ def parity(options: argparse.Namespace, folder: Path, say: Say) -> dict[str, Any
         say("parity: left out, jpc is")
         return found
     for size in options.parity_sizes:
-        path, mine, theirs = case(folder, size, options), folder / "ours.npz", folder / "jpc.npz"
-        once(ours("parity", str(path), str(mine)))
-        once(rival("jpc", options.rivals["jpc"], path, "--save", str(theirs)))
-        result = found[size] = compare(dict(np.load(mine)), dict(np.load(theirs)))
-        from_64 = {name: result[f"{name}_from_float64"] for name in ("activities", "gradients")}
-        for name in ("activities", "gradients", "updates"):
-            value = "no hidden layer holds signal" if result[name] is None else short(result[name])
-            verdict = "ok" if result["passed"][name] else "MISSED"
-            beside = from_64.get(name)
-            exact = "" if beside is None else f"; from float64: ours {beside['ours']:.1e}, jpc {beside['jpc']:.1e}"
-            say(f"{size} {name}: {value} {verdict}{exact}")
-        say(f"{size} layers of noise in both: {spans(result['noise'])}; of signal: {spans(result['signal'])}")
+        path = case(folder, size, options)
+        files = [folder / f"{name}.npz" for name in ("ours", "jpc", "jpc_64")]
+        once(ours("parity", str(path), str(files[0])))
+        for file, words in zip(files[1:], ([], ["--float64"]), strict=True):
+            once(rival("jpc", options.rivals["jpc"], path, "--save", str(file), *words))
+        found[size] = compare(*(dict(np.load(file)) for file in files))
+        for line in parity_lines(found[size]):
+            say(f"{size} {line}")
     return found
+
+
+def parity_lines(found: dict[str, Any]) -> list[str]:
+    """What was found, against what was asked for."""
+    verdict = {name: "ok" if passed else "MISSED" for name, passed in found["passed"].items()}
+    lines = []
+    for name in ("activities", "gradients"):
+        off = found[f"{name}_from_float64"]
+        beside = f"from float64: ours {off['ours']:.1e}, jpc {off['jpc']:.1e}"
+        lines.append(f"{name}: {found[name]:.1e} {verdict[name]} ({beside})")
+    worst = "no hidden layer holds signal" if found["updates"] is None else f"at most {found['updates']:.1e}"
+    above = f"a hidden layer's agree above {found['agree_above']:.1e} of the largest gradient"
+    lines.append(f"updates: {worst} {verdict['updates']} ({above})")
+    both = found["float64"]
+    lines.append(
+        f"float64: activities {both['activities']:.1e}, gradients {both['gradients']:.1e} {verdict['float64']}"
+    )
+    lines.append(f"layers of noise in both: {spans(found['noise'])}; of signal: {spans(found['signal'])}")
+    return lines
 
 
 def steps(options: argparse.Namespace, folder: Path, say: Say) -> dict[str, Any]:

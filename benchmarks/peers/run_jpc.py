@@ -1,6 +1,6 @@
 """jpc's training step, in jpc's interpreter: the loop of its muPC notebook on weights and data from a file.
 
-    python run_jpc.py CASE.npz [--save FOUND.npz] [--rate 0.2]
+    python run_jpc.py CASE.npz [--save FOUND.npz] [--float64] [--rate 0.2]
 
 First call: the sum of the first calls of its three functions. With --save, writes the activities after T = L steps,
 the weight gradients and Adam's first update at rate 1, and ends.
@@ -130,9 +130,15 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("case")
     parser.add_argument("--save")
+    parser.add_argument("--float64", action="store_true")
     parser.add_argument("--rate", type=float, default=0.2)
     options = parser.parse_args()
-    loop = Loop(dict(np.load(options.case)), options.rate)
+    jax.config.update("jax_enable_x64", options.float64)
+    case = {
+        name: array.astype(np.float64 if options.float64 else np.float32)
+        for name, array in np.load(options.case).items()
+    }
+    loop = Loop(case, options.rate)
     if options.save:
         save(options.save, loop)
         say(saved=options.save)
