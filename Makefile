@@ -5,7 +5,7 @@ DEMO := --data digits --network mlp --depth 3 --activation tanh --algorithm pc -
 	--optimizer sgd --relaxation error --iterations 12 --widths 64 128 256 512 --log2-rates -5 2 0.5 \
 	--seeds 3 --steps 40 --batch-size 64 --out runs/demo
 
-.PHONY: demo test lint types bench mutants clean
+.PHONY: demo test lint types bench peers mutants clean
 
 demo: .venv/core
 	$(BIN)/widthwise transfer $(DEMO)
@@ -21,8 +21,14 @@ lint: .venv/dev
 types: .venv/dev
 	$(BIN)/mypy
 
+# BENCH= measures the slow sizes too.
+BENCH ?= -m "not slow"
 bench: .venv/dev
-	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-json=benchmarks/results/latest.json
+	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-json=benchmarks/results/latest.json $(BENCH)
+
+# PEERS names the rivals' interpreters and what to measure: benchmarks/README.md.
+peers: .venv/dev
+	$(BIN)/python -m benchmarks.peers $(PEERS)
 
 # Each defect must make the tests that it names fail; slow, so apart from `make test`.
 mutants: .venv/dev

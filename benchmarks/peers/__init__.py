@@ -1,0 +1,1 @@
+"""This library beside jpc, FabricPC and pcx: the same work, each in its own interpreter, in turns."""
