@@ -26,7 +26,7 @@ _PUBLIC = {
         "Settled",
     ),
     "algorithms": ("Backprop", "Batch", "Learner", "PredictiveCoding"),
-    "training": ("UnsettledWarning", "make_step", "optimizer", "train"),
+    "training": ("DivergedWarning", "UnsettledWarning", "make_step", "optimizer", "train"),
     "measure": ("coordinate_check",),
     "sweep": ("transfer",),
     "_loss": ("cross_entropy", "mse"),
@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     from .parameterization import parameterization as parameterization
     from .parameterization import save as save
     from .sweep import transfer as transfer
+    from .training import DivergedWarning as DivergedWarning
     from .training import UnsettledWarning as UnsettledWarning
     from .training import make_step as make_step
     from .training import optimizer as optimizer

@@ -2,10 +2,13 @@
 
 import warnings
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import pytest
 
 import widthwise as ww
+from widthwise.inference import Problem
 from widthwise.training import UnsettledWarning
 
 
@@ -22,6 +25,29 @@ def test_one_warning_where_examples_stay_unsettled():
         trained = run(1, 1000.0)
     assert len(caught) == 1
     assert max(trained.history["settled"]) < 0.95
+
+
+def test_one_warning_where_the_loss_diverges():
+    table = ww.parameterization("mup", algorithm="pc")
+    built = ww.mlp(64, 8, 10, depth=3, activation="linear", table=table, key=jax.random.key(0))
+    # Far beyond 2 over the largest curvature of the activity Hessian.
+    pc = ww.PredictiveCoding(ww.ActivityDescent(iterations=200, rate=1e3))
+    with pytest.warns(ww.DivergedWarning, match="not finite from step 2 on.*activity rate") as caught:
+        trained = ww.train(built, pc, ww.data.digits(), rate=1e-3, steps=3, batch_size=16)
+    assert len(caught) == 1
+    assert trained.history["settled"] == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("kind", [ww.ErrorDescent, ww.QuasiNewton, ww.GaussNewton, ww.ActivityDescent, ww.Automatic])
+def test_nan_weights_end_inference_and_are_not_called_settled(kind):
+    table = ww.parameterization("mup", algorithm="pc")
+    built = ww.mlp(3, 2, 2, depth=3, activation="tanh", table=table, key=jax.random.key(0))
+    spoilt = jax.tree.map(lambda leaf: jnp.nan * leaf, eqx.filter(built.network, eqx.is_inexact_array))
+    network = eqx.combine(spoilt, eqx.filter(built.network, eqx.is_inexact_array, inverse=True))
+    problem = Problem(network, (jnp.ones(()),) * 3, jnp.ones((1, 3)), jnp.ones((1, 2)), ww.mse)
+    _, settled = jax.jit(lambda p: kind()(p, p.start()))(problem)
+    assert settled.converged.tolist() == [False]
+    assert bool(jnp.isnan(settled.residual[0]))
 
 
 def test_none_where_they_settle():

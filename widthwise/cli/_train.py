@@ -108,7 +108,7 @@ def _result(trained: Any, spec: Run, choosing: Any, rate: float, seed: int) -> d
     """What `--json` holds."""
     import jax
 
-    from ..training import evaluated, examples
+    from ..training import diverged_at, evaluated, examples
 
     history = {name: np.asarray(values, float) for name, values in trained.history.items()}
     network = trained.network
@@ -121,6 +121,7 @@ def _result(trained: Any, spec: Run, choosing: Any, rate: float, seed: int) -> d
     return {
         "test_accuracy": trained.test_accuracy,
         "test_loss": trained.test_loss,
+        "diverged_at_step": diverged_at(trained.history),
         "train_seconds": trained.train_seconds,
         "compile_seconds": trained.compile_seconds,
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(network)),

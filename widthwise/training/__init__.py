@@ -11,9 +11,11 @@ from ._examples import evaluate as evaluate
 from ._examples import examples as examples
 from ._examples import run_order as run_order
 from ._examples import streams as streams
+from ._fit import DivergedWarning as DivergedWarning
 from ._fit import Progress as Progress
 from ._fit import Trained as Trained
 from ._fit import UnsettledWarning as UnsettledWarning
+from ._fit import diverged_at as diverged_at
 from ._fit import evaluated as evaluated
 from ._fit import train as train
 from ._optimizer import SCHEDULES as SCHEDULES

@@ -33,6 +33,10 @@ class UnsettledWarning(UserWarning):
     """Inference that was asked to settle left examples unsettled."""
 
 
+class DivergedWarning(UserWarning):
+    """A run whose loss became infinite or NaN."""
+
+
 class Progress(NamedTuple):
     """What a training run tells while it runs: steps done (`stepped` of them since it last told) and in all, the
     seconds they took, and the last epoch's mean metrics."""
@@ -155,15 +159,29 @@ def train(
             save_checkpoint(checkpoint, arrays, header)
         recent = {name: float(np.nanmean(np.asarray(v))) for name, v in metrics.items() if np.isfinite(v).any()}
         on_progress(Progress(done, length, total, train_seconds, recent))
-    _warn_unsettled(algorithm, history)
+    _warn(algorithm, history)
     network = eqx.combine(arrays, static).learner.network
     test_loss, test_accuracy = evaluated(network, examples(data, "test", dtype), loss)
     accuracy = None if data.classes is None else test_accuracy
     return Trained(network, history, test_loss, accuracy, train_seconds, compile_seconds)
 
 
-def _warn_unsettled(algorithm: AbstractAlgorithm, history: History) -> None:
-    """One warning where the automatic relaxation, which promises to settle, did not."""
+def diverged_at(history: History) -> int | None:
+    """The first step whose loss is not finite, counted from 1; None where there is none."""
+    finite = np.isfinite(np.asarray(history["loss"], float))
+    return None if finite.all() else int(np.argmin(finite)) + 1
+
+
+def _warn(algorithm: AbstractAlgorithm, history: History) -> None:
+    """One warning where the loss diverged, or the automatic relaxation, which promises to settle, did not."""
+    step = diverged_at(history)
+    if step is not None:
+        warnings.warn(
+            f"the loss is not finite from step {step} on: lower the rate, or the activity rate where one was given",
+            DivergedWarning,
+            stacklevel=3,
+        )
+        return
     relaxation = getattr(algorithm, "relaxation", None)
     share = float(np.mean(history.get("settled", [1.0])))
     if isinstance(relaxation, Automatic) and not share >= SETTLED:
