@@ -12,7 +12,7 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 # Here every program runs once, and small: compiling it is what takes time.
-COMPILED_QUICKLY = ("network", "inference", "algorithms", "science")
+COMPILED_QUICKLY = ("network", "inference", "algorithms", "theory", "science")
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -10,6 +10,7 @@ from ._base import scaled as scaled
 from ._checks import at_least_one as at_least_one
 from ._checks import positive as positive
 from ._descent import ActivityDescent as ActivityDescent
+from ._descent import activity_gradient as activity_gradient
 from ._error import ErrorDescent as ErrorDescent
 from ._exact import OutputSpaceSolve as OutputSpaceSolve
 from ._sweep import SequentialSweep as SequentialSweep
