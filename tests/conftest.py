@@ -12,13 +12,13 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 # Here every program runs once, and small: compiling it is what takes time.
-COMPILED_QUICKLY = ("network", "inference", "algorithms", "science")
+COMPILED_QUICKLY = {"network", "inference", "algorithms", "science", "test_conditioning", "test_theory_verb"}
 
 
 @pytest.fixture(autouse=True, scope="module")
 def quick_compilation(request):
-    """Leave out most of the compiler's optimizations in the folders of exactness tests."""
-    quick = request.path.parent.name in COMPILED_QUICKLY
+    """Leave out most of the compiler's optimizations in the folders and files of exactness tests."""
+    quick = not COMPILED_QUICKLY.isdisjoint({request.path.parent.name, request.path.stem})
     jax.config.update("jax_disable_most_optimizations", quick)
     yield
     jax.config.update("jax_disable_most_optimizations", False)

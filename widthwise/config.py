@@ -76,6 +76,7 @@ TABLE = (
 ALL = "train transfer check table"
 RUN = "train transfer"
 NET = "train transfer check"
+THEORY = " theory"
 
 
 def _field(default: Any, verbs: str, description: str) -> Any:
@@ -90,21 +91,23 @@ class Run(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    data: str = _field("digits", RUN, "digits, fashion_mnist, linear_teacher, mlp_teacher, or a file.npz")
-    data_dir: str | None = _field(None, RUN, "folder with the data's files")
-    examples: int | None = _field(None, RUN, "use the first N training examples")
-    network: str = _field("mlp", NET, "mlp or residual_mlp")
-    width: int = _field(128, NET, "units of each hidden layer")
-    depth: int = _field(3, NET, "weight layers")
-    activation: str = _field("tanh", NET, "linear, tanh, relu, gelu or silu")
-    bias: bool = _field(False, NET, "add biases")
+    data: str = _field("digits", RUN + THEORY, "digits, fashion_mnist, linear_teacher, mlp_teacher, or a file.npz")
+    data_dir: str | None = _field(None, RUN + THEORY, "folder with the data's files")
+    examples: int | None = _field(None, RUN + THEORY, "use the first N training examples")
+    network: str = _field("mlp", NET + THEORY, "mlp or residual_mlp")
+    width: int = _field(128, NET + THEORY, "units of each hidden layer")
+    depth: int = _field(3, NET + THEORY, "weight layers")
+    activation: str = _field("tanh", NET + THEORY, "linear, tanh, relu, gelu or silu")
+    bias: bool = _field(False, NET + THEORY, "add biases")
     state: str = _field("pre", NET, "states are pre- or post-activations")
-    gain: float = _field(1.0, NET, "factor on the initial std of weights that see activations")
+    gain: float = _field(1.0, NET + THEORY, "factor on the initial std of weights that see activations")
     algorithm: str = _field("bp", ALL, "bp or pc")
-    parameterization: str = _field("mup", ALL, "sp, ntp, mup, richness, depth_mup, mupc, or a table's JSON file")
+    parameterization: str = _field(
+        "mup", ALL + THEORY, "sp, ntp, mup, richness, depth_mup, mupc, or a table's JSON file"
+    )
     table: dict[str, Any] | None = Field(None, description="the content of the table's file")
-    gamma_bar: str | None = _field(None, ALL, "exponent of the output precision (0; -1 is Gauss-Newton's end)")
-    richness: str | None = _field(None, ALL, "r from 0 (lazy) to 1/2 (rich), with parameterization richness")
+    gamma_bar: str | None = _field(None, ALL + THEORY, "exponent of the output precision (0; -1 is Gauss-Newton's end)")
+    richness: str | None = _field(None, ALL + THEORY, "r from 0 (lazy) to 1/2 (rich), with parameterization richness")
     gauge: str | None = _field(None, ALL, "stp, mup or rescaling (the name's own)")
     optimizer: str | None = _field(None, ALL, "sgd or adam (sgd)")
     momentum: float = _field(0.0, NET, "of sgd")
@@ -113,24 +116,26 @@ class Run(pydantic.BaseModel):
     weight_decay_kind: str | None = _field(None, "train transfer table", "coupled, lr or independent (lr)")
     loss: str = _field("mse", NET, "mse or ce")
     output_loss: str | None = _field(None, ALL, "weighted or unweighted by the output precision (weighted)")
-    output_precision: float | None = _field(None, NET, "gamma' of predictive coding (1)")
+    output_precision: float | None = _field(None, NET + THEORY, "gamma' of predictive coding (1)")
     precision_cap: float | None = _field(None, NET, "most curvature that an example may meet; lowers its precision")
     relaxation: str | None = _field(
         None, NET, "auto, error, quasi_newton, anderson, gauss_newton, exact, descent, sweep or ode (error)"
     )
-    iterations: int | None = _field(None, NET, "of inference (auto 40, error 12, descent 20, sweep 1)")
-    tolerance: float | None = _field(None, NET, "of the residual (0.01)")
+    iterations: int | None = _field(
+        None, NET + THEORY, "of inference (auto 40, error 12, descent 20, sweep 1; theory 200)"
+    )
+    tolerance: float | None = _field(None, NET + THEORY, "of the residual (0.01)")
     activity_rate: float | None = _field(None, NET, "step of inference (error: from the curvature, descent: 0.2)")
     fixed_prediction: bool = _field(False, NET, "predictions stay at the forward pass")
     sweep_step: float | None = _field(None, NET, "step s_l of each layer in a sweep (1/gamma_l)")
     schedule: str = _field("constant", RUN, "of the rate: constant, linear or cosine, to 0")
     steps: int | None = _field(None, NET, "training steps (transfer 40, check 4)")
     epochs: int | None = _field(None, RUN, "training epochs, instead of steps")
-    batch_size: int = _field(64, RUN, "examples in a batch")
-    base_width: int | None = _field(None, ALL, "width at which all parameterizations coincide (64)")
-    base_depth: int | None = _field(None, ALL, "depth at which they coincide (8)")
+    batch_size: int = _field(64, RUN + THEORY, "examples in a batch")
+    base_width: int | None = _field(None, ALL + THEORY, "width at which all parameterizations coincide (64)")
+    base_depth: int | None = _field(None, ALL + THEORY, "depth at which they coincide (8)")
     validation: int | None = _field(None, "train", "hold out the last N training examples")
-    dtype: str = _field("float32", NET, "float32 or float64")
+    dtype: str = _field("float32", NET + THEORY, "float32 or float64")
 
     @pydantic.model_validator(mode="after")
     def _names(self) -> "Run":

@@ -9,6 +9,7 @@ import pytest
 TRAIN = "train --data ok.npz --batch-size 8 --width 8 --steps 2 --rate 0.1 "
 SWEEP = "transfer --data ok.npz --batch-size 8 --steps 2 "
 PC = TRAIN + "--algorithm pc "
+THEORY = "theory conditioning --data ok.npz --batch-size 8 "
 
 BAD = {
     # Names: the nearest is named.
@@ -31,6 +32,10 @@ BAD = {
     SWEEP + "--parameterization sp mupp": "'mupp'",
     SWEEP + "--schedule cosin": "'cosin'",
     TRAIN + "left": "'left'",
+    "theory": "topic",
+    "theory conditionin": "'conditionin': did you mean 'conditioning'",
+    THEORY + "--parameterization sp mupp": "'mupp': did you mean 'mup'",
+    THEORY + "--network residualmlp": "'residualmlp': did you mean 'residual_mlp'",
     # Numbers out of range.
     TRAIN + "--width 0": "width is 0",
     TRAIN + "--width -3": "width is -3",
@@ -90,6 +95,18 @@ BAD = {
     "check --widths 8 16 --rate 0": "rate is 0.0",
     "check --widths 8 16 --rate nan": "rate is nan",
     "check --widths 8 16 --richness 2x": "'2x'",
+    THEORY + "--depths 4 1": "depth is 1",
+    THEORY + "--widths 8 0": "width is 0",
+    THEORY + "--widths": "--width",
+    THEORY + "--depths": "--depth",
+    THEORY + "--parameterization": "--parameterization",
+    THEORY + "--train-steps": "--train-steps",
+    THEORY + "--train-steps 0 -1": "-1",
+    THEORY + "--train-steps 0 5": "rate",
+    THEORY + "--train-steps 5 --rate 0": "rate is 0.0",
+    THEORY + "--seeds 0": "seeds 0",
+    THEORY + "--output-precision 0": "output_precision is 0.0",
+    "theory conditioning --data ok.npz --batch-size 41": "batch_size is 41",
     "table --gamma-bar x --algorithm pc": "'x'",
     "table --base-depth 0": "base_depth is 0",
     # Settings that do not go together.
@@ -120,6 +137,8 @@ BAD = {
     TRAIN + "--json nowhere/out.json": "nowhere/out.json",
     SWEEP + "--json empty": "--json empty",
     "table --json nowhere/out.json": "nowhere/out.json",
+    THEORY + "--out figure.txt": "--out figure.txt",
+    THEORY + "--out nowhere/figure.png": "--out nowhere/figure.png",
     TRAIN + "--out file": "file",
     TRAIN + "--out empty/../file/run": "file/run",
     "report nowhere": "nowhere",

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from .._errors import InputError
 from ..config import Run
 
-# Flags that take several values in `transfer`, and by what other name.
+# Flags that take several values in `transfer` and `theory`, and by what other name.
 PLURAL = {"width": "--widths", "depth": "--depths", "algorithm": None, "parameterization": None}
 NEGATIVE = re.compile(r"-\d+/\d+|-\d*\.?\d+[eE][+-]?\d+")
 
@@ -72,7 +72,7 @@ def add_run_flags(parser: argparse.ArgumentParser, verb: str) -> None:
         kind = _kind(field.annotation)
         if kind is bool:
             group.add_argument(flag, action="store_true", default=None, help=text)
-        elif verb == "transfer" and name in PLURAL:
+        elif verb in ("transfer", "theory") and name in PLURAL:
             names = [flag] if PLURAL[name] is None else [flag, PLURAL[name]]
             group.add_argument(*names, dest=name, nargs="+", type=kind, metavar=name.upper(), help=text)
         elif verb == "check" and name == "width":

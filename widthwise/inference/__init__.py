@@ -14,6 +14,7 @@ from ._checks import array_or_none as array_or_none
 from ._checks import at_least_one as at_least_one
 from ._checks import positive as positive
 from ._descent import ActivityDescent as ActivityDescent
+from ._descent import activity_gradient as activity_gradient
 from ._error import ErrorDescent as ErrorDescent
 from ._exact import OutputSpaceSolve as OutputSpaceSolve
 from ._gauss_newton import GaussNewton as GaussNewton

@@ -78,13 +78,18 @@ class Problem(eqx.Module):
         return self._point(errors, states, prediction)
 
     def at_states(self, states: States, start: Point) -> Point:
-        """The point with given hidden states h_l, their errors h_l − f_l(h_{l-1})."""
+        """The point with given hidden states h_l."""
+        errors, prediction = self.errors(states, start)
+        return self._point(errors, start.states if self.fixed_prediction else states, prediction)
+
+    def errors(self, states: States, start: Point) -> tuple[States, Array]:
+        """h_l − f_l(h_{l-1}) of given hidden states, and their prediction; no layer waits for another."""
         seen = start.states if self.fixed_prediction else states
         layers = zip(self.network.segments[1:], above(seen), strict=True)
         predicted = [each(lambda stage, x: stage(x), segment, x) for segment, x in layers]
         # The input is clamped, so f_1(x) is the forward pass's first state.
         errors = jax.tree.map(jnp.subtract, states, (start.states[0], *predicted[:-1]))
-        return self._point(errors, seen, predicted[-1][0])
+        return errors, predicted[-1][0]
 
     def gradient(self, point: Point) -> States:
         """∇_{e_l} F = γ_l e_l − γ_L J_l^T output_error."""

@@ -1,5 +1,7 @@
-"""What did happen: coordinates against width, and slopes with their errors."""
+"""What did happen: coordinates against width, slopes with their errors, conditioning during training."""
 
+from ._conditioning import Conditioning as Conditioning
+from ._conditioning import conditioning as conditioning
 from ._coordinates import CoordinateCheck as CoordinateCheck
 from ._coordinates import Line as Line
 from ._coordinates import coordinate_check as coordinate_check

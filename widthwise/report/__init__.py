@@ -1,9 +1,11 @@
 """The report of a transfer sweep: figures, tables and one self-contained HTML page from `transfer.json`."""
 
+from ._conditioning import conditioning_figure as conditioning_figure
 from ._drift import drift_figure as drift_figure
 from ._figures import transfer_figure as transfer_figure
 from ._html import render as render
 from ._html import write as write
+from ._save import SUFFIXES as SUFFIXES
 from ._save import save as save
 from ._save import svg as svg
 from ._tables import Table as Table

@@ -96,19 +96,19 @@ def scan_steps(
     state: TrainState,
     data: Examples,
     order: Int[Array, "steps batch"],
-    sample: Bool[Array, " steps"],
+    sample: Bool[Array, " steps"] | None,
     key: PRNGKeyArray,
 ) -> tuple[TrainState, dict[str, Float[Array, " steps"]]]:
     """Many steps in one compiled loop.
 
-    **Arguments:** `order`: the examples of each step; `sample`: at which steps to measure the diagnostics; `key`:
-    the algorithm's stream, folded with the step count.
+    **Arguments:** `order`: the examples of each step; `sample`: at which steps to measure the diagnostics, None
+    for nowhere; `key`: the algorithm's stream, folded with the step count.
 
     **Returns:** the last state, and metrics with a leading axis of steps.
     """
     arrays, static = eqx.partition(state, eqx.is_array)
 
-    def body(arrays: Any, row: tuple[Array, Array]) -> tuple[Any, Metrics]:
+    def body(arrays: Any, row: tuple[Array, Array | None]) -> tuple[Any, Metrics]:
         state = eqx.combine(arrays, static)
         batch = data.batch(row[0])
         state, metrics = step(state, batch, jax.random.fold_in(key, state.step), row[1])
