@@ -35,6 +35,7 @@ RELAXATIONS = {
 }
 LOSSES = {"mse": "widthwise._loss:mse", "ce": "widthwise._loss:cross_entropy"}
 DTYPES = ("float32", "float64")
+MATMULS = ("float32", "bfloat16")
 SCHEDULES = ("constant", "linear", "cosine")
 
 # Which settings belong to predictive coding alone; given without it they would be ignored.
@@ -136,6 +137,7 @@ class Run(pydantic.BaseModel):
     base_depth: int | None = _field(None, ALL + THEORY, "depth at which they coincide (8)")
     validation: int | None = _field(None, "train", "hold out the last N training examples")
     dtype: str = _field("float32", NET + THEORY, "float32 or float64")
+    matmul: str = _field("float32", NET, "products in float32, or of factors rounded to bfloat16")
 
     @pydantic.model_validator(mode="after")
     def _names(self) -> "Run":
@@ -144,11 +146,14 @@ class Run(pydantic.BaseModel):
             ("algorithm", self.algorithm, ALGORITHMS),
             ("loss", self.loss, LOSSES),
             ("dtype", self.dtype, DTYPES),
+            ("matmul", self.matmul, MATMULS),
             ("schedule", self.schedule, SCHEDULES),
             ("relaxation", self.relaxation, RELAXATIONS),
         ):
             if value is not None and value not in options:
                 raise unknown(kind, value, options)
+        if self.matmul == "bfloat16" and self.dtype == "float64":
+            raise InputError("--matmul bfloat16 rounds what --dtype float64 keeps: leave one of them out")
         return self
 
 
@@ -207,6 +212,7 @@ def build_of(run: Run, table: Parameterization, in_size: int, out_size: int) -> 
             state=run.state,
             gain=run.gain,
             dtype=run.dtype,
+            matmul=run.matmul,
         )
 
     return build

@@ -21,6 +21,7 @@ from ._chain import square_norm as square_norm
 from ._chain import stage_at as stage_at
 from ._chain import sweep as sweep
 from ._layer import ACTIVATIONS as ACTIVATIONS
+from ._layer import MATMULS as MATMULS
 from ._layer import Linear as Linear
 from ._layer import activation as activation
 from ._stage import AbstractStage as AbstractStage

@@ -12,7 +12,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from .._errors import InputError, unknown
 from ..parameterization import Parameterization, Role, Size
 from ._chain import Network, Segment
-from ._layer import ACTIVATIONS, Linear
+from ._layer import ACTIVATIONS, MATMULS, Linear
 from ._stage import Dense
 
 STATES = ("pre", "post")
@@ -59,6 +59,7 @@ def mlp(
     state: str = "pre",
     gain: float = 1.0,
     dtype: Any = None,
+    matmul: str = "float32",
 ) -> Built:
     """A fully connected chain of `depth` weight layers.
 
@@ -68,7 +69,8 @@ def mlp(
     **Arguments:** `in_size`, `width` N, `out_size`; `depth`: L, at least 2; `activation`: `"linear"`, `"tanh"`,
     `"relu"`, `"gelu"` or `"silu"`; `table`: how it scales; `key`; `bias`: zero-initialized biases; `state`:
     whether states are pre- or post-activations; `gain`: factor on the std of every weight that sees activations
-    (1 for all activations; sqrt(2) keeps relu's variance); `dtype`: of the parameters (default: JAX's float).
+    (1 for all activations; sqrt(2) keeps relu's variance); `dtype`: of the parameters (default: JAX's float);
+    `matmul`: `"float32"`, or `"bfloat16"` for products of rounded factors (see `Linear`).
 
     **Returns:** a `Built` network. For one key every parameterization draws the same standard normals.
 
@@ -79,7 +81,9 @@ def mlp(
     >>> built.network(jnp.zeros((5, 64))).shape
     (5, 10)
     """
-    return _chain(in_size, width, out_size, depth, activation, table, key, bias, state, gain, dtype, residual=False)
+    return _chain(
+        in_size, width, out_size, depth, activation, table, key, bias, state, gain, dtype, matmul, residual=False
+    )
 
 
 def residual_mlp(
@@ -95,6 +99,7 @@ def residual_mlp(
     state: str = "pre",
     gain: float = 1.0,
     dtype: Any = None,
+    matmul: str = "float32",
 ) -> Built:
     """A fully connected chain whose hidden layers are residual blocks.
 
@@ -112,7 +117,9 @@ def residual_mlp(
     """
     if state != "pre":
         raise InputError(f"state {state!r}: residual_mlp carries pre-activations; use state 'pre', or mlp")
-    return _chain(in_size, width, out_size, depth, activation, table, key, bias, state, gain, dtype, residual=True)
+    return _chain(
+        in_size, width, out_size, depth, activation, table, key, bias, state, gain, dtype, matmul, residual=True
+    )
 
 
 def _chain(
@@ -127,6 +134,7 @@ def _chain(
     state: str,
     gain: float,
     dtype: Any,
+    matmul: str,
     *,
     residual: bool,
 ) -> Built:
@@ -136,6 +144,8 @@ def _chain(
     _at_least("depth", depth, 2)
     if activation not in ACTIVATIONS:
         raise unknown("activation", activation, ACTIVATIONS)
+    if matmul not in MATMULS:
+        raise unknown("matmul", matmul, MATMULS)
     if state not in STATES:
         raise unknown("state", state, STATES)
     before, after = (activation, "linear") if state == "pre" else ("linear", activation)
@@ -156,7 +166,7 @@ def _chain(
         if count:
             size = table.size(fan_in=fan_in, fan_out=fan_out, width=width, depth=depth)
             std = 1.0 if role[0] is Role.INPUT else gain
-            linear = _linear(table, role, size, count, std, bias, draw, dtype)
+            linear = _linear(table, role, size, count, std, bias, draw, dtype, matmul)
             precision = table.scalings[role[0]].precision.at(size)
             segments.append(Segment(stage(linear), count, precision))
             labels.append(_labels(segments[-1], table, role, size))
@@ -174,6 +184,7 @@ def _linear(
     bias: bool,
     key: PRNGKeyArray,
     dtype: Any,
+    matmul: str,
 ) -> Linear:
     """A stack of affine maps, its scaling asked of the table once."""
     weight, offset = (table.scalings[role] for role in roles)
@@ -185,6 +196,7 @@ def _linear(
         bias=biases,
         multiplier=weight.multiplier.at(size),
         bias_multiplier=offset.multiplier.at(size),
+        matmul=matmul,
     )
 
 

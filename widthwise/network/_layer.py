@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._errors import unknown
 
+MATMULS = ("float32", "bfloat16")
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "linear": lambda z: z,
     "tanh": jax.numpy.tanh,
@@ -33,14 +35,20 @@ class Linear(eqx.Module):
         multiplier · W x + bias_multiplier · b
 
     **Arguments:** `weight`: (out, in); `bias`: (out,) or None; `multiplier`, `bias_multiplier`: floats from
-    the parameterization. Inside a segment the arrays carry a leading axis of depth.
+    the parameterization; `matmul`: `"float32"` multiplies as the arrays are, `"bfloat16"` rounds both factors to
+    bfloat16, here and in the derivatives, and adds in the arrays' own precision: faster on accelerators, and a
+    residual below 1e-2 is then hardly reached. Inside a segment the arrays carry a leading axis of depth.
     """
 
     weight: Float[Array, "*depth out in"]
     bias: Float[Array, "*depth out"] | None
     multiplier: float = eqx.field(static=True, default=1.0)
     bias_multiplier: float = eqx.field(static=True, default=1.0)
+    matmul: str = eqx.field(static=True, default="float32")
 
     def __call__(self, x: Float[Array, "batch in"]) -> Float[Array, "batch out"]:
-        out = self.multiplier * (x @ self.weight.T)
+        left, right = x, self.weight.T
+        if self.matmul == "bfloat16":
+            left, right = left.astype(jnp.bfloat16), right.astype(jnp.bfloat16)
+        out = self.multiplier * jnp.matmul(left, right, preferred_element_type=x.dtype)
         return out if self.bias is None else out + self.bias_multiplier * self.bias
