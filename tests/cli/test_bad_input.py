@@ -102,6 +102,7 @@ BAD = {
     PC + "--relaxation exact --activation linear --loss ce": "use --relaxation error",
     SWEEP + "--algorithm bp pc --relaxation exact": "use --relaxation error",
     "check --algorithm pc --relaxation exact": "use --relaxation error",
+    SWEEP + "--parameterization mupc mupc_constant": "'mupc_constant' is a rule for Adam, got optimizer 'sgd'",
     PC + "--relaxation sweep --activity-rate 0.1": "--activity-rate: the relaxation 'sweep'",
     PC + "--sweep-step 0.1": "--sweep-step: the relaxation 'error'",
     TRAIN + "--network residual_mlp --state post": "'post'",

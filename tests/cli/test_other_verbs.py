@@ -3,6 +3,11 @@
 import json
 from fractions import Fraction
 
+import pytest
+
+from widthwise.cli import main
+from widthwise.parameterization import NAMES
+
 CHECK = "check --algorithm bp --depth 3 --json out.json "
 
 
@@ -48,6 +53,16 @@ def test_the_table_of_the_issue(cli, loaded):
         if not role.endswith("bias"):
             moved = Fraction(row["a"]) + Fraction(row["b"]), Fraction(row["c"]) + 2 * Fraction(row["a"])
             assert moved == (Fraction(stp[role]["b"]), Fraction(stp[role]["c"])), role
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_has_its_table(cli, loaded, capsys, name):
+    richness = " --richness 1/4" if name == "richness" else ""
+    assert cli(f"table --parameterization {name} --optimizer adam{richness} --json t.json")[0] == 0
+    assert loaded("t.json")["name"] == name
+    with pytest.raises(SystemExit):
+        main(["table", "--help"])
+    assert f" {name}," in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_table_through_its_file_is_itself(cli, loaded):
