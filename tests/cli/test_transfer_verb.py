@@ -39,6 +39,34 @@ def test_equals_the_python_api_over_depths(cli, loaded):
     assert (summary["axis"], summary["sizes"], summary["optimizer"]) == ("depth", [3, 5], "adam")
 
 
+def test_equals_the_python_api_over_both_rates(cli, loaded, here):
+    line = SWEEP + "--algorithm bp pc --iterations 2 --depth 2 --widths 8 --log2-activity-rates -2 -1 1 --seeds 1 "
+    assert cli(line + "--log2-rates -3 -2 1 --out run --json out.json")[0] == 0
+    found = loaded("out.json")
+    table = ww.parameterization("mup", algorithm="pc", base_width=4)
+
+    def build(width, key):
+        return ww.mlp(6, width, 3, depth=2, activation="tanh", table=table, key=key)
+
+    rule = ww.PredictiveCoding(ww.ErrorDescent(iterations=2))
+    short = SHORT | {"log2_rates": (-3, -2, 1), "seeds": 1}
+    data = ww.data.load("ok.npz")
+    expected = ww.transfer(build, rule, table, data=data, widths=[8], log2_activity_rates=(-2, -1, 1), **short)
+    # Backprop has no activity rate and is run once at each rate.
+    assert [row["log2_activity_rate"] for row in found["curves"][:2]] == [None] * 2
+    assert found["curves"][2:] == expected.curves
+    assert found["summary"][1:] == json.loads(json.dumps(expected.payload["summary"]))
+    # The same command reads everything back; another grid of activity rates is another sweep.
+    records = (here / "run" / "records.jsonl").read_bytes()
+    assert len(records.splitlines()) == 6
+    assert cli(line + "--log2-rates -3 -2 1 --out run")[0] == 0
+    assert (here / "run" / "records.jsonl").read_bytes() == records
+    code, _, err = cli(line.replace("-2 -1 1", "-2 0 1") + "--log2-rates -3 -2 1 --out run")
+    assert code == 2
+    assert "log2_activity_rates" in err
+    assert "best activity rate (log₂)" in (here / "run" / "report.html").read_text()
+
+
 def test_two_tables_of_one_label_are_refused(cli, here):
     # Their curves would be averaged as if they were one rule's.
     assert cli("table --parameterization ntp --json mup.json")[0] == 0

@@ -18,6 +18,7 @@ from ..config import (
     optimizer_settings,
     table_of,
 )
+from ..parameterization import Parameterization
 from ._flags import PLURAL, Parser, add_run_flags, given
 from ._output import progress, run_from, use_dtype, write_result
 
@@ -26,53 +27,26 @@ STEPS = 40
 
 def run(arguments: Sequence[str]) -> int:
     """Run a sweep, or what is left of it."""
-    parser = Parser(prog="widthwise transfer", description="Find the best rate at every size.")
-    add_run_flags(parser, "transfer")
-    parser.add_argument(
-        "--log2-rates", nargs=3, type=float, default=[-5.0, 2.0, 0.5], metavar=("START", "STOP", "STEP"),
-        help="grid of the base rate's log2, STOP included (-5 2 0.5)",
-    )  # fmt: skip
-    parser.add_argument("--seeds", type=int, default=3, help="how many (3)")
-    parser.add_argument("--out", metavar="DIR", help="store runs, transfer.json and report.html; resumes")
-    parser.add_argument("--json", metavar="FILE", help="write what transfer.json holds")
-    values = parser.parse_all(arguments)
+    values = _parser().parse_all(arguments)
     axis, runs = expanded(given(values))
+    if values.activity_rate is not None and values.log2_activity_rates is not None:
+        raise InputError(f"--activity-rate {values.activity_rate} and --log2-activity-rates: give one of them")
     use_dtype(runs[0])
-    from ..sweep import Group, RunStore, Training, grid, run_sweep
+    from ..sweep import RunStore, grid, run_sweep
 
     rates = grid(*values.log2_rates)
+    swept = {"log2_rates": rates}
+    if values.log2_activity_rates is not None:
+        swept["log2_activity_rates"] = grid(*values.log2_activity_rates, what="log2 activity rates")
     data = data_of(runs[0])
-    groups, identities = [], []
-    for spec, name in zip(runs, _labels(runs), strict=True):
-        table = table_of(spec)
-        labels = {
-            "algorithm": spec.algorithm,
-            "parameterization": name,
-            "optimizer": table.optimizer,
-            "width": spec.width,
-            "depth": spec.depth,
-        }
-        build = build_of(spec, table, data.in_size, data.out_size)
-        groups.append(Group(build, algorithm_of(spec, table), table, labels))
-        identities.append(identity(spec, data.digest, table))
-    first = runs[0]
-    training = Training(
-        STEPS if first.steps is None and first.epochs is None else first.steps,
-        first.epochs,
-        first.batch_size,
-        found(first.loss, LOSSES),
-        decay=first.schedule,
-        **optimizer_settings(first, groups[0].table),
-    )
+    groups, identities = _groups(runs, data, swept.get("log2_activity_rates"))
+    training = _training(runs[0], groups[0].table)
     _tried(groups, training, len(data.x_train))
     # By number, so that a refusal to resume names the setting that differs.
-    whole = {
-        "groups": {str(index): one for index, one in enumerate(identities)},
-        "log2_rates": rates,
-        "seeds": values.seeds,
-    }
+    numbered = {str(index): one for index, one in enumerate(identities)}
+    whole = {"groups": numbered, "seeds": values.seeds} | swept
     store = None if values.out is None else RunStore.open(values.out, kind="transfer", spec=whole)
-    bar = progress(len(groups) * len(rates) * values.seeds, "runs")
+    bar = progress(sum(len(group.members(rates, range(values.seeds))) for group in groups), "runs")
     try:
         result = run_sweep(
             groups,
@@ -81,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
             rates,
             values.seeds,
             axis=axis,
-            settings=_shown(runs, values.seeds, rates),
+            settings=_shown(runs, values.seeds, swept),
             identities=identities,
             command=shlex.join(["widthwise", "transfer", *arguments]),
             store=store,
@@ -96,6 +70,62 @@ def run(arguments: Sequence[str]) -> int:
     print(result.summary())
     write_result(values.json, result.payload)
     return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="widthwise transfer", description="Find the best rate at every size.")
+    add_run_flags(parser, "transfer")
+    parser.add_argument(
+        "--log2-rates", nargs=3, type=float, default=[-5.0, 2.0, 0.5], metavar=("START", "STOP", "STEP"),
+        help="grid of the base rate's log2, STOP included (-5 2 0.5)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--log2-activity-rates", nargs=3, type=float, metavar=("START", "STOP", "STEP"),
+        help="grid of the activity rate's log2, instead of one: every pair of rates is run",
+    )  # fmt: skip
+    parser.add_argument("--seeds", type=int, default=3, help="how many (3)")
+    parser.add_argument("--out", metavar="DIR", help="store runs, transfer.json and report.html; resumes")
+    parser.add_argument("--json", metavar="FILE", help="write what transfer.json holds")
+    return parser
+
+
+def _groups(
+    runs: Sequence[Run], data: Any, log2_activity_rates: Sequence[float] | None
+) -> tuple[list[Any], list[dict[str, Any]]]:
+    """The sweep's groups, one a run, and what defines each."""
+    from ..sweep import Group
+
+    # As with other settings of predictive coding: backprop goes without beside it, and refuses it alone.
+    users = {run.algorithm for run in runs} & {"pc"} or {runs[0].algorithm}
+    groups, identities = [], []
+    for spec, name in zip(runs, _labels(runs), strict=True):
+        table = table_of(spec)
+        labels = {
+            "algorithm": spec.algorithm,
+            "parameterization": name,
+            "optimizer": table.optimizer,
+            "width": spec.width,
+            "depth": spec.depth,
+        }
+        build = build_of(spec, table, data.in_size, data.out_size)
+        activity = log2_activity_rates if spec.algorithm in users else None
+        groups.append(Group(build, algorithm_of(spec, table), table, labels, activity))
+        identities.append(identity(spec, data.digest, table))
+    return groups, identities
+
+
+def _training(run: Run, table: Parameterization) -> Any:
+    """How every run of the sweep is trained."""
+    from ..sweep import Training
+
+    return Training(
+        STEPS if run.steps is None and run.epochs is None else run.steps,
+        run.epochs,
+        run.batch_size,
+        found(run.loss, LOSSES),
+        decay=run.schedule,
+        **optimizer_settings(run, table),
+    )
 
 
 def expanded(values: dict[str, Any]) -> tuple[str, list[Run]]:
@@ -149,19 +179,23 @@ def _tried(groups: Sequence[Any], training: Any, count: int) -> None:
     """Every group's settings, tried before hours are spent: abstractly built, nothing computed."""
     import jax
 
+    from ..sweep import with_activity_rate
     from ..training import optimizer
 
     training.total(count)
     for group in groups:
         import equinox as eqx
 
+        if group.log2_activity_rates is not None:
+            with_activity_rate(group.algorithm, jax.numpy.ones(()))
         built = eqx.filter_eval_shape(group.build, jax.random.key(0))
         optimizer(built, momentum=training.momentum, epsilon=training.epsilon, weight_decay=training.weight_decay)
 
 
-def _shown(runs: Sequence[Run], seeds: int, rates: Sequence[float]) -> dict[str, Any]:
+def _shown(runs: Sequence[Run], seeds: int, swept: dict[str, list[float]]) -> dict[str, Any]:
     """The sweep's settings for the report: those that were given, and the lists."""
     shown = {name: value for name, value in runs[0].model_dump(exclude={"table"}).items() if value is not None}
     for name in PLURAL:
         shown[name] = list(dict.fromkeys(getattr(run, name) for run in runs))
-    return shown | {"seeds": seeds, "log2_rates": f"{rates[0]} to {rates[-1]}, {len(rates)} values"}
+    spans = {name: f"{rates[0]} to {rates[-1]}, {len(rates)} values" for name, rates in swept.items()}
+    return shown | {"seeds": seeds} | spans

@@ -60,8 +60,48 @@ class Line:
 
 
 @dataclasses.dataclass(frozen=True)
+class Surface:
+    """Mean loss over both rates at one size: `losses[activity rate][rate]`, None where any seed failed or none ran."""
+
+    rates: Sequence[float] = ()
+    activity_rates: Sequence[float] = ()
+    losses: Sequence[Sequence[float | None]] = ()
+
+    @classmethod
+    def of(cls, runs: Iterable[Row]) -> "Surface":
+        """The surface of the runs of one size; empty where no activity rate was swept."""
+        points: dict[tuple[float, float], list[Row]] = defaultdict(list)
+        for run in runs:
+            rate, activity = finite(run.get("log2_rate")), finite(run.get("log2_activity_rate"))
+            if rate is not None and activity is not None:
+                points[activity, rate].append(run)
+        rates, activity_rates = sorted({rate for _, rate in points}), sorted({activity for activity, _ in points})
+        losses = [[_mean(points.get((activity, rate), [])) for rate in rates] for activity in activity_rates]
+        return cls(rates, activity_rates, losses)
+
+    @property
+    def best(self) -> tuple[float, float] | None:
+        """The rate and the activity rate of the least loss; None where there is no loss."""
+        points = [
+            (loss, rate, activity)
+            for activity, row in zip(self.activity_rates, self.losses, strict=True)
+            for rate, loss in zip(self.rates, row, strict=True)
+            if loss is not None
+        ]
+        return min(points)[1:] if points else None
+
+
+def _mean(runs: Sequence[Row]) -> float | None:
+    return None if not runs or any(map(failed, runs)) else statistics.fmean(run["final_loss"] for run in runs)
+
+
+@dataclasses.dataclass(frozen=True)
 class Group:
-    """One algorithm, parameterization and optimizer along one axis."""
+    """One algorithm, parameterization and optimizer along one axis.
+
+    **Arguments:** `lines`: loss against rate by size, at the size's best activity rate where these were swept;
+    `surfaces`: loss over both rates by size, where they were swept.
+    """
 
     algorithm: str
     parameterization: str
@@ -69,6 +109,7 @@ class Group:
     axis: str
     summary: Row
     lines: dict[int, Line]
+    surfaces: dict[int, Surface] = dataclasses.field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -88,9 +129,12 @@ class Group:
         """A flag of the summary at one size, False where it is missing."""
         return bool(self._entry(key, size))
 
-    def bound(self, size: int) -> bool:
-        """Whether the best rate at a size is only bounded: by the rates that were run or by divergence."""
-        return self.flag("at_edge", size) or self.flag("at_cliff", size)
+    def bound(self, size: int, kind: str = "") -> bool:
+        """Whether the best rate at a size is only bounded: by the rates that were run or by divergence.
+
+        **Arguments:** `size`; `kind`: `"activity_"` for the activity rate.
+        """
+        return self.flag(f"{kind}at_edge", size) or self.flag(f"{kind}at_cliff", size)
 
     def scalar(self, key: str) -> float | None:
         """A number of the summary that belongs to all sizes together."""
@@ -114,7 +158,19 @@ def groups(payload: Payload) -> list[Group]:
         rule: i for i, rule in enumerate(dict.fromkeys([*(key[:3] for key in summaries if key[:3] in named), *runs]))
     }
     keys = sorted(summaries, key=lambda key: (AXES.index(key[3]) if key[3] in AXES else 2, order[key[:3]]))
-    return [Group(*key, summary=summaries[key], lines=_lines(runs[key[:3]], key[3])) for key in keys]
+    return [_group(key, summaries[key], _arm(runs[key[:3]], key[3])) for key in keys]
+
+
+def _group(key: tuple[str, str, str, str], summary: Row, arm: dict[int, list[Row]]) -> Group:
+    surfaces = {size: found for size, runs in arm.items() if (found := Surface.of(runs)).rates}
+    lines = {size: Line.of(_at_best(runs, surfaces.get(size))) for size, runs in arm.items()}
+    return Group(*key, summary=summary, lines=lines, surfaces=surfaces)
+
+
+def _at_best(runs: list[Row], surface: Surface | None) -> list[Row]:
+    """The runs at the best activity rate; all of them where none was swept or all diverged."""
+    best = None if surface is None else surface.best
+    return runs if best is None else [run for run in runs if run.get("log2_activity_rate") == best[1]]
 
 
 def _rule(row: Row) -> tuple[str, str, str]:
@@ -129,7 +185,8 @@ def _swept(runs: Sequence[Row]) -> list[str]:
     return swept or ["width"]
 
 
-def _lines(runs: Sequence[Row], axis: str) -> dict[int, Line]:
+def _arm(runs: Sequence[Row], axis: str) -> dict[int, list[Row]]:
+    """The runs along an axis, by size."""
     other = "depth" if axis == "width" else "width"
     sizes: dict[Any, set[int]] = defaultdict(set)
     for run in runs:
@@ -140,4 +197,4 @@ def _lines(runs: Sequence[Row], axis: str) -> dict[int, Line]:
     # A sweep of both axes is a cross: the arm along this axis holds the other one where most sizes were run.
     held = max(sizes, key=lambda value: len(sizes[value]))
     arm = [run for run in runs if run.get(other) == held]
-    return {size: Line.of(run for run in arm if run.get(axis) == size) for size in sorted(sizes[held])}
+    return {size: [run for run in arm if run.get(axis) == size] for size in sorted(sizes[held])}
