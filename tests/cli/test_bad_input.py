@@ -99,6 +99,9 @@ BAD = {
     "table --base-depth 0": "base_depth is 0",
     # Settings that do not go together.
     SWEEP + "--widths 8 16 --depths 3 4": "--widths [8, 16] and --depths [3, 4]",
+    SWEEP + "--depths 3 4 --widths 16 8": "or both with --grid",
+    SWEEP + "--widths 8 16 --depths 3 3 --grid": "--widths [8, 16] and --depths [3, 3]: --grid is for several",
+    SWEEP + "--widths 8 16 --grid": "--depths [3]: --grid is for several values of both",
     TRAIN + "--iterations 4": "--iterations: of predictive coding",
     TRAIN + "--output-precision 1": "--output-precision: of predictive coding",
     SWEEP + "--relaxation error": "--relaxation: of predictive coding",

@@ -28,7 +28,7 @@ STEPS = 40
 def run(arguments: Sequence[str]) -> int:
     """Run a sweep, or what is left of it."""
     values = _parser().parse_all(arguments)
-    axis, runs = expanded(given(values))
+    axis, runs = expanded(given(values), values.grid)
     if values.activity_rate is not None and values.log2_activity_rates is not None:
         raise InputError(f"--activity-rate {values.activity_rate} and --log2-activity-rates: give one of them")
     use_dtype(runs[0])
@@ -83,6 +83,7 @@ def _parser() -> Parser:
         "--log2-activity-rates", nargs=3, type=float, metavar=("START", "STOP", "STEP"),
         help="grid of the activity rate's log2, instead of one: every pair of rates is run",
     )  # fmt: skip
+    parser.add_argument("--grid", action="store_true", help="several widths and several depths: every pair of them")
     parser.add_argument("--seeds", type=int, default=3, help="how many (3)")
     parser.add_argument("--out", metavar="DIR", help="store runs, transfer.json and report.html; resumes")
     parser.add_argument("--json", metavar="FILE", help="write what transfer.json holds")
@@ -128,15 +129,19 @@ def _training(run: Run, table: Parameterization) -> Any:
     )
 
 
-def expanded(values: dict[str, Any]) -> tuple[str, list[Run]]:
-    """The runs of a sweep, one a group, in order; and its axis, the size flag that has several values.
+def expanded(values: dict[str, Any], grid: bool = False) -> tuple[str, list[Run]]:
+    """The runs of a sweep, one a group, in order; and its axis, the size flag that has several values, or `"grid"`.
 
-    **Raises:** `InputError` where widths and depths both have several values.
+    **Raises:** `InputError` where widths and depths both have several values without `grid`, or not both with it.
     """
-    several = [name for name in ("width", "depth") if len(values.get(name, ())) > 1]
-    if len(several) > 1:
-        raise InputError(f"--widths {values['width']} and --depths {values['depth']}: one of them may have several")
-    axis = several[0] if several else "width"
+    sizes = {name: values.get(name, [Run.model_fields[name].default]) for name in ("width", "depth")}
+    several = [name for name, found in sizes.items() if len(set(found)) > 1]
+    shown = f"--widths {sizes['width']} and --depths {sizes['depth']}"
+    if len(several) > 1 and not grid:
+        raise InputError(f"{shown}: one of them may have several values, or both with --grid")
+    if len(several) < 2 and grid:
+        raise InputError(f"{shown}: --grid is for several values of both")
+    axis = "grid" if grid else several[0] if several else "width"
     chosen = {name: list(dict.fromkeys(values.pop(name))) for name in PLURAL if name in values}
     chosen = {name: chosen.get(name, [Run.model_fields[name].default]) for name in PLURAL}
     runs = []

@@ -35,7 +35,7 @@ def drift_figure(payload: Payload) -> "Figure":
             _draw_best(grid[2 * row], members, looks, kind)
             _draw_stable(grid[2 * row + 1], members, looks, kind)
         legend(figure, [key(rule, **look) for rule, look in looks.items()], "outside upper left", 4)
-        words = [f"{group.label}, {group.axis}: {headline(group)}." for group in found]
+        words = [f"{group.title}, {group.axis}: {headline(group)}." for group in found]
         figure.set_label(" ".join(["Best and largest stable base learning rate against size.", *words]))
     return figure
 
@@ -46,14 +46,20 @@ def _members(found: Sequence[Group], axis: str, kind: str) -> list[Group]:
 
 
 def _looks(found: Sequence[Group]) -> dict[str, Look]:
-    """The look of each rule: its parameterization's colour, its algorithm's dashes and marker."""
+    """The look of each rule: its parameterization's colour, its algorithm's dashes and marker, or its place's."""
     names = list(dict.fromkeys(group.parameterization for group in found))
     algorithms = list(dict.fromkeys(group.algorithm for group in found))
     others = list(dict.fromkeys((group.algorithm, group.optimizer) for group in found))
+    places = list(dict.fromkeys(group.place for group in found if group.place))
+
+    def marker(group: Group) -> str:
+        index = places.index(group.place) if group.place else others.index((group.algorithm, group.optimizer))
+        return MARKERS[index % len(MARKERS)]
+
     return {
-        group.label: {
+        group.title: {
             "color": COLORS[names.index(group.parameterization) % len(COLORS)],
-            "marker": MARKERS[others.index((group.algorithm, group.optimizer)) % len(MARKERS)],
+            "marker": marker(group),
             "linestyle": DASHES[algorithms.index(group.algorithm) % len(DASHES)],
             "markersize": 5,
             "linewidth": 1.5,
@@ -66,15 +72,15 @@ def _draw_best(axes: "Axes", members: Sequence[Group], looks: dict[str, Look], k
     for group in members:
         sizes, rates = _points(group, f"optimum_{kind}log2")
         errors = [group.value(f"optimum_{kind}se", size) or 0.0 for size in sizes]
-        axes.errorbar(sizes, rates, yerr=errors, capsize=2.5, **looks[group.label])
+        axes.errorbar(sizes, rates, yerr=errors, capsize=2.5, **looks[group.title])
         bounds = [(s, y) for s, y in zip(sizes, rates, strict=True) if group.bound(s, kind)]
-        axes.plot([s for s, _ in bounds], [y for _, y in bounds], **looks[group.label] | HOLLOW)
+        axes.plot([s for s, _ in bounds], [y for _, y in bounds], **looks[group.title] | HOLLOW)
     _frame(axes, members, f"best {KINDS[kind]}", kind)
 
 
 def _draw_stable(axes: "Axes", members: Sequence[Group], looks: dict[str, Look], kind: str) -> None:
     for group in members:
-        axes.plot(*_points(group, f"largest_stable_{kind}log2"), **looks[group.label])
+        axes.plot(*_points(group, f"largest_stable_{kind}log2"), **looks[group.title])
     _frame(axes, members, f"largest stable {KINDS[kind]}", kind)
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import math
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -100,7 +100,8 @@ class Group:
     """One algorithm, parameterization and optimizer along one axis.
 
     **Arguments:** `lines`: loss against rate by size, at the size's best activity rate where these were swept;
-    `surfaces`: loss over both rates by size, where they were swept.
+    `surfaces`: loss over both rates by size, where they were swept; `place`: the fixed other size, like `depth 16`,
+    where the rule has several lines along this axis.
     """
 
     algorithm: str
@@ -110,11 +111,17 @@ class Group:
     summary: Row
     lines: dict[int, Line]
     surfaces: dict[int, Surface] = dataclasses.field(default_factory=dict)
+    place: str = ""
 
     @property
     def label(self) -> str:
         """The rule in words, like `PC, muP, SGD`."""
         return label(self.algorithm, self.parameterization, self.optimizer)
+
+    @property
+    def title(self) -> str:
+        """The rule, and its place where there are several."""
+        return f"{self.label}, {self.place}" if self.place else self.label
 
     @property
     def sizes(self) -> list[int]:
@@ -150,21 +157,38 @@ def groups(payload: Payload) -> list[Group]:
     runs: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for run in payload.get("curves") or []:
         runs[_rule(run)].append(run)
-    summaries = {(*_rule(row), str(row.get("axis") or "width")): row for row in payload.get("summary") or []}
+    summaries = {(*_rule(row), *_line(row)): row for row in payload.get("summary") or []}
     named = {key[:3] for key in summaries}
     for rule in runs.keys() - named:
-        summaries |= {(*rule, axis): {} for axis in _swept(runs[rule])}
+        summaries |= {(*rule, axis, None): {} for axis in _swept(runs[rule])}
     order = {
         rule: i for i, rule in enumerate(dict.fromkeys([*(key[:3] for key in summaries if key[:3] in named), *runs]))
     }
-    keys = sorted(summaries, key=lambda key: (AXES.index(key[3]) if key[3] in AXES else 2, order[key[:3]]))
-    return [_group(key, summaries[key], _arm(runs[key[:3]], key[3])) for key in keys]
+    keys = sorted(summaries, key=lambda key: (AXES.index(key[3]) if key[3] in AXES else 2, key[4] or 0, order[key[:3]]))
+    lines = Counter(key[:4] for key in keys)
+    found = []
+    for key in keys:
+        axis, at = key[3:]
+        place = f"{_other(axis)} {at}" if lines[key[:4]] > 1 else ""
+        found.append(_group(key[:4], summaries[key], _arm(runs[key[:3]], axis, at), place))
+    return found
 
 
-def _group(key: tuple[str, str, str, str], summary: Row, arm: dict[int, list[Row]]) -> Group:
+def _group(key: tuple[str, str, str, str], summary: Row, arm: dict[int, list[Row]], place: str) -> Group:
     surfaces = {size: found for size, runs in arm.items() if (found := Surface.of(runs)).rates}
     lines = {size: Line.of(_at_best(runs, surfaces.get(size))) for size, runs in arm.items()}
-    return Group(*key, summary=summary, lines=lines, surfaces=surfaces)
+    return Group(*key, summary=summary, lines=lines, surfaces=surfaces, place=place)
+
+
+def _line(summary: Row) -> tuple[str, int | None]:
+    """The axis of a summary and the other size, where it is told."""
+    axis, at = str(summary.get("axis") or "width"), summary.get("at")
+    size = at.get(_other(axis)) if isinstance(at, dict) else None
+    return axis, size if isinstance(size, int) else None
+
+
+def _other(axis: str) -> str:
+    return "depth" if axis == "width" else "width"
 
 
 def _at_best(runs: list[Row], surface: Surface | None) -> list[Row]:
@@ -185,16 +209,16 @@ def _swept(runs: Sequence[Row]) -> list[str]:
     return swept or ["width"]
 
 
-def _arm(runs: Sequence[Row], axis: str) -> dict[int, list[Row]]:
-    """The runs along an axis, by size."""
-    other = "depth" if axis == "width" else "width"
+def _arm(runs: Sequence[Row], axis: str, at: int | None) -> dict[int, list[Row]]:
+    """The runs along an axis, by size, where the other size is `at`."""
+    other = _other(axis)
     sizes: dict[Any, set[int]] = defaultdict(set)
     for run in runs:
         if run.get(axis) is not None:
             sizes[run.get(other)].add(run[axis])
     if not sizes:
         return {}
-    # A sweep of both axes is a cross: the arm along this axis holds the other one where most sizes were run.
-    held = max(sizes, key=lambda value: len(sizes[value]))
+    # A sweep of both axes may be a cross: the arm along this axis holds the other one where most sizes were run.
+    held = max(sizes, key=lambda value: len(sizes[value])) if at is None else at
     arm = [run for run in runs if run.get(other) == held]
-    return {size: [run for run in arm if run.get(axis) == size] for size in sorted(sizes[held])}
+    return {size: [run for run in arm if run.get(axis) == size] for size in sorted(sizes.get(held, ()))}

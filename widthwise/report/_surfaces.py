@@ -28,7 +28,12 @@ def activity_figure(payload: Payload) -> "Figure | None":
     from matplotlib.cm import ScalarMappable
 
     found = [group for group in groups(payload) if group.surfaces]
-    shown = [(group, size) for group in found for size in group.surfaces]
+    pairs: dict[Any, tuple[Group, int]] = {}
+    for group in found:
+        for size in group.surfaces:
+            # On a grid of sizes, a pair of width and depth stands on a line of either axis: shown once.
+            pairs.setdefault((group.label, frozenset({f"{group.axis} {size}", group.place})), (group, size))
+    shown = list(pairs.values())
     if not shown:
         return None
     with styled():
@@ -40,7 +45,7 @@ def activity_figure(payload: Payload) -> "Figure | None":
         bar.ax.set_yticklabels([f"{level:g}" for level in LEVELS])
         marks = [key("best rates", color=INK, **BEST), key("one of them only a bound", color=INK, **BOUND)]
         legend(figure, marks, "outside lower left", 2)
-        words = [f"{group.label}, {group.axis}: {sentence(group)}" for group in found]
+        words = [f"{group.title}, {group.axis}: {sentence(group)}" for group in found]
         figure.set_label(" ".join(["Final loss against base learning rate and activity rate, by size.", *words]))
     return figure
 
@@ -65,7 +70,8 @@ def _draw(axes: "Axes", group: Group, size: int, look: dict[str, Any]) -> None:
         axes.pcolormesh(_edges(surface.rates), _edges(surface.activity_rates), over, **look)
         _mark(axes, group, size, surface)
     axes.grid(visible=False)
-    axes.set_title(f"{group.label}\n{group.axis} {size}", loc="left", fontsize=10, fontweight="bold")
+    place = f", {group.place}" if group.place else ""
+    axes.set_title(f"{group.label}\n{group.axis} {size}{place}", loc="left", fontsize=10, fontweight="bold")
     axes.set_xlabel(RATE)
     rate_ticks(axes.xaxis)
     rate_ticks(axes.yaxis)

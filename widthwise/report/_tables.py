@@ -46,7 +46,7 @@ def _summary_row(group: Group, both: bool) -> list[str]:
         )
     ]
     return [
-        group.label,
+        group.title,
         group.axis,
         f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else "".join(map(str, sizes)) or NONE,
         *drifts,
@@ -82,7 +82,7 @@ def _optimum_row(group: Group, size: int, both: bool) -> list[str]:
         )
     ]
     return [
-        group.label,
+        group.title,
         f"{group.axis} {size}",
         *rates,
         number(group.value("best_loss", size)),
@@ -98,7 +98,7 @@ def settled_table(payload: Payload) -> Table:
     Rules without inference, like backpropagation, have no residual and no row.
     """
     rows = [
-        [group.label, f"{group.axis} {size}", power(residual), "yes" if residual <= SETTLED else "no"]
+        [group.title, f"{group.axis} {size}", power(residual), "yes" if residual <= SETTLED else "no"]
         for group in groups(payload)
         for size in group.sizes
         if (residual := group.value("residual_at_optimum", size)) is not None

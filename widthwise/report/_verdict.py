@@ -19,8 +19,8 @@ class Verdict:
 
 
 def verdicts(payload: Payload) -> list[Verdict]:
-    """One verdict for each algorithm, parameterization, optimizer and axis."""
-    return [Verdict(group.label, sentence(group), transfers(group)) for group in groups(payload)]
+    """One verdict for each algorithm, parameterization, optimizer, axis and, on a grid of sizes, other size."""
+    return [Verdict(group.title, sentence(group), transfers(group)) for group in groups(payload)]
 
 
 def transfers(group: Group) -> bool | None:

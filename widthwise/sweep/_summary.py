@@ -11,6 +11,8 @@ from ._optimum import Best, best_point, best_rates, regret, resampled
 LARGEST_SHIFT = 1.0
 LARGEST_REGRET = 0.05
 
+OTHER = {"width": "depth", "depth": "width"}
+
 Curves = Sequence[dict[str, Any]]
 # What a summary says of the weight rate, and what of the activity rate, in the order of `_along`.
 WEIGHT = (
@@ -36,22 +38,35 @@ ACTIVITY = (
 
 
 def summarize(curves: Curves, axis: str) -> list[dict[str, Any]]:
-    """One summary for each (algorithm, parameterization, optimizer).
+    """One summary for each (algorithm, parameterization, optimizer); on a grid of sizes, one for each of its lines.
 
-    **Arguments:** `curves`: rows of runs (see `run_group`); `axis`: `"width"` or `"depth"`, what the sizes are.
+    **Arguments:** `curves`: rows of runs (see `run_group`); `axis`: what the sizes are, `"width"`, `"depth"`, or
+    `"grid"`: the widths at every depth, then the depths at every width.
 
-    **Returns:** the rules: sizes, `optimum_log2`, `optimum_se`, `at_cliff`, `at_edge`, `largest_stable_log2` and
-    measurements at the optimum, one entry a size; `drift_octaves_per_doubling`, `drift_se` (of the optimum),
-    `stable_drift`, `regret`, `transfers`. Where activity rates were swept, the best point is that of both rates, and
-    `optimum_activity_log2`, `optimum_activity_se`, ... say the same of the activity rate (`ACTIVITY`).
+    **Returns:** the rules: `axis`, `at` (the other size, as `{"depth": 16}`; None where it varies too), sizes,
+    `optimum_log2`, `optimum_se`, `at_cliff`, `at_edge`, `largest_stable_log2` and measurements at the optimum, one
+    entry a size; `drift_octaves_per_doubling`, `drift_se` (of the optimum), `stable_drift`, `regret`, `transfers`.
+    Where activity rates were swept, the best point is that of both rates, and `optimum_activity_log2`,
+    `optimum_activity_se`, ... say the same of the activity rate (`ACTIVITY`).
     """
+    if axis == "grid":
+        return [found for rows, one in _lines(curves) for found in summarize(rows, one)]
     names = ("algorithm", "parameterization", "optimizer")
     rules = dict.fromkeys(tuple(row[name] for name in names) for row in curves)
     summaries = []
     for rule in rules:
         rows = [row for row in curves if tuple(row[name] for name in names) == rule]
-        summaries.append(dict(zip(names, rule, strict=True)) | {"axis": axis} | _summary(rows, axis))
+        others = {row[OTHER[axis]] for row in rows}
+        at = {OTHER[axis]: others.pop()} if len(others) == 1 else None
+        summaries.append(dict(zip(names, rule, strict=True)) | {"axis": axis, "at": at} | _summary(rows, axis))
     return summaries
+
+
+def _lines(curves: Curves) -> list[tuple[Curves, str]]:
+    """The lines of a grid of sizes: the runs at each fixed other size, along every axis that has several sizes."""
+    axes = [axis for axis in OTHER if len({row[axis] for row in curves}) > 1] or ["width"]
+    lines = [(axis, at) for axis in axes for at in sorted({row[OTHER[axis]] for row in curves})]
+    return [([row for row in curves if row[OTHER[axis]] == at], axis) for axis, at in lines]
 
 
 def _summary(rows: Curves, axis: str) -> dict[str, Any]:

@@ -14,7 +14,9 @@ def summary_text(payload: dict[str, Any]) -> str:
     """The optimum at every size and the verdict of every rule, as text."""
     lines = []
     for row in payload["summary"]:
-        lines.append(f"{row['algorithm']}, {row['parameterization']}, {row['optimizer']}, by {row['axis']}:")
+        rule = ", ".join(row[name] for name in ("algorithm", "parameterization", "optimizer"))
+        place = "".join(f", {name} {size}" for name, size in (row.get("at") or {}).items())
+        lines.append(f"{rule}, by {row['axis']}{place}:")
         columns = _columns(row)
         lines.append("".join(name for name, _ in columns))
         lines += ["".join(cell(index) for _, cell in columns) for index in range(len(row["sizes"]))]

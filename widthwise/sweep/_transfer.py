@@ -3,6 +3,8 @@
 import dataclasses
 import datetime
 import functools
+import inspect
+import itertools
 import math
 import platform
 import time
@@ -13,7 +15,6 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
 
 from .. import __version__
 from .._errors import InputError
@@ -125,7 +126,7 @@ def grid(start: float, stop: float, step: float, *, what: str = "log2 rates") ->
 
 
 def transfer(
-    build: Callable[[int, PRNGKeyArray], Built],
+    build: Callable[..., Built],
     algorithm: AbstractAlgorithm,
     table: Parameterization,
     *,
@@ -148,27 +149,26 @@ def transfer(
     """Find the best rate at every size, and whether the smallest size's is good for the largest.
 
     **Arguments:** `build(size, key)`: the network at a width or, with `depths`, at a depth, built from `table`;
-    `algorithm`; `data`; `widths` or `depths`: the sizes, one of them; `log2_rates`: (start, stop, step) of the base
-    rate, stop included; `log2_activity_rates`: the same of predictive coding's step of inference, which then replaces
-    the relaxation's own `rate`: every pair of rates is run; `seeds`: how many; the rest: how each run is trained (see
-    `sweep.Training`); `on_runs`: told how many runs have ended.
+    `build(width, depth, key)` with both; `algorithm`; `data`; `widths` or `depths`: the sizes, one of them, or both
+    for a grid, which is summarized over the widths at every depth and over the depths at every width; `log2_rates`:
+    (start, stop, step) of the base rate, stop included; `log2_activity_rates`: the same of predictive coding's step
+    of inference, which then replaces the relaxation's own `rate`: every pair of rates is run; `seeds`: how many; the
+    rest: how each run is trained (see `sweep.Training`); `on_runs`: told how many runs have ended.
 
     **Returns:** a `TransferResult`: `.summary()`, `.plot(path)`, `.write(directory)`, `.transfers`.
 
-    **Raises:** `InputError` for empty ranges, both or neither of widths and depths, settings out of range, and
-    activity rates where the algorithm or its relaxation has none.
+    **Raises:** `InputError` for empty ranges, neither widths nor depths, a `build` that does not take them, settings
+    out of range, and activity rates where the algorithm or its relaxation has none.
 
     Source: definitions in `sweep/_summary.py`; Tensor Programs V (arXiv 2203.03466) for the experiment.
     """
-    if (widths is None) == (depths is None):
-        raise InputError("give widths or depths, one of them: the sizes to transfer across")
-    axis, sizes = ("width", widths) if depths is None else ("depth", depths)
+    axis, sizes = _sizes(build, widths, depths)
     steps = None if epochs is not None else steps
     training = Training(steps, epochs, batch_size, loss, momentum, epsilon, weight_decay, decay)
     activity = None if log2_activity_rates is None else grid(*log2_activity_rates, what="log2 activity rates")
     groups = []
-    for size in sorted(set(sizes or [])):
-        built = build(size, jax.random.key(0))
+    for size in sizes:
+        built = build(*size, jax.random.key(0))
         labels = {
             "algorithm": algorithm.name,
             "parameterization": table.name,
@@ -176,9 +176,27 @@ def transfer(
             "width": _width(built),
             "depth": built.network.depth,
         }
-        groups.append(Group(functools.partial(build, size), algorithm, table, labels, activity))
+        groups.append(Group(functools.partial(build, *size), algorithm, table, labels, activity))
     settings = {"data": data.name, "steps": steps, "epochs": epochs, "batch_size": batch_size, "seeds": seeds}
     return run_sweep(groups, data, training, grid(*log2_rates), seeds, axis=axis, settings=settings, on_runs=on_runs)
+
+
+def _sizes(
+    build: Callable[..., Built], widths: Sequence[int] | None, depths: Sequence[int] | None
+) -> tuple[str, list[tuple[int, ...]]]:
+    """The axis, and what `build` is given at every size, before the key."""
+    given = {name: sorted(set(sizes)) for name, sizes in (("width", widths), ("depth", depths)) if sizes is not None}
+    wanted = f"build({', '.join([*given, 'key'])})"
+    if not given:
+        raise InputError("give widths or depths, one of them or both: the sizes to transfer across")
+    try:
+        inspect.signature(build).bind(*given, "key")
+    except TypeError:
+        raise InputError(
+            f"build{inspect.signature(build)} cannot be called as {wanted}: give widths or depths, one of them, to a "
+            "build(size, key), or both to a build(width, depth, key)"
+        ) from None
+    return "grid" if len(given) > 1 else next(iter(given)), list(itertools.product(*given.values()))
 
 
 def run_sweep(
@@ -197,7 +215,7 @@ def run_sweep(
 ) -> TransferResult:
     """Run all groups that are not stored yet, and summarize.
 
-    **Arguments:** `groups`; `data`, `training`, `log2_rates`, `seeds`; `axis`: what the sizes are; `settings`: for the
+    **Arguments:** `groups`; `data`, `training`, `log2_rates`, `seeds`; `axis`: see `summarize`; `settings`: for the
     report; `identities`: what defines each group, hashed with seed and rate to name its runs; `command`: the exact
     command; `store`: finished groups are read from it and new ones appended; `on_runs`.
 
