@@ -19,7 +19,8 @@ from ..config import (
     table_of,
 )
 from ..parameterization import Parameterization
-from ._flags import PLURAL, Parser, add_run_flags, given
+from ._compilation import use_compilation_cache
+from ._flags import PLURAL, Parser, add_cache_flag, add_run_flags, given
 from ._output import progress, run_from, use_dtype, write_result
 
 STEPS = 40
@@ -32,6 +33,7 @@ def run(arguments: Sequence[str]) -> int:
     if values.activity_rate is not None and values.log2_activity_rates is not None:
         raise InputError(f"--activity-rate {values.activity_rate} and --log2-activity-rates: give one of them")
     use_dtype(runs[0])
+    use_compilation_cache(not values.no_compilation_cache)
     from ..sweep import RunStore, grid, run_sweep
 
     rates = grid(*values.log2_rates)
@@ -75,6 +77,7 @@ def run(arguments: Sequence[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(prog="widthwise transfer", description="Find the best rate at every size.")
     add_run_flags(parser, "transfer")
+    add_cache_flag(parser)
     parser.add_argument(
         "--log2-rates", nargs=3, type=float, default=[-5.0, 2.0, 0.5], metavar=("START", "STOP", "STEP"),
         help="grid of the base rate's log2, STOP included (-5 2 0.5)",
