@@ -42,7 +42,26 @@ def test_equals_the_python_api_over_depths(cli, loaded):
     assert (summary["axis"], summary["sizes"], summary["optimizer"]) == ("depth", [3, 5], "adam")
 
 
-def test_equals_the_python_api_over_both_rates(cli, loaded, here, quick):
+@pytest.fixture
+def untrained(monkeypatch):
+    """Runs that only build their network, and whose loss is a function of its shape and the rate."""
+
+    def run_group(group, data, training, log2_rates, seeds, *, on_runs):
+        built = eqx.filter_eval_shape(group.build, jax.random.key(0))
+        width, depth = built.network.segments[-1].stages.linear.weight.shape[-1], built.network.depth
+        measured = {"diverged": False, "residual_median": None}
+        members = group.members(log2_rates, seeds)
+        on_runs(len(members))
+        losses = [1 + (one.log2_rate + width / depth) ** 2 + (one.log2_activity_rate or 0) ** 2 for one in members]
+        return [
+            group.described() | one._asdict() | measured | {"final_loss": loss}
+            for one, loss in zip(members, losses, strict=True)
+        ]
+
+    monkeypatch.setattr(_transfer, "run_group", run_group)
+
+
+def test_equals_the_python_api_over_both_rates(cli, loaded, here, untrained):
     line = SWEEP + "--algorithm bp pc --iterations 2 --depth 2 --widths 8 --log2-activity-rates -2 -1 1 --seeds 1 "
     assert cli(line + "--log2-rates -3 -2 1 --out run --json out.json")[0] == 0
     found = loaded("out.json")
@@ -68,22 +87,6 @@ def test_equals_the_python_api_over_both_rates(cli, loaded, here, quick):
     assert code == 2
     assert "log2_activity_rates" in err
     assert "best activity rate (log₂)" in (here / "run" / "report.html").read_text()
-
-
-@pytest.fixture
-def untrained(monkeypatch):
-    """Runs that only build their network, and whose loss is a function of its shape and the rate."""
-
-    def run_group(group, data, training, log2_rates, seeds, *, on_runs):
-        built = eqx.filter_eval_shape(group.build, jax.random.key(0))
-        width, depth = built.network.segments[-1].stages.linear.weight.shape[-1], built.network.depth
-        measured = {"diverged": False, "residual_median": None}
-        return [
-            group.described() | one._asdict() | measured | {"final_loss": 1 + (one.log2_rate + width / depth) ** 2}
-            for one in group.members(log2_rates, seeds)
-        ]
-
-    monkeypatch.setattr(_transfer, "run_group", run_group)
 
 
 def test_a_grid_of_sizes_equals_the_python_api(cli, loaded, here, untrained):

@@ -3,7 +3,9 @@
 import math
 import re
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from training.toys import from_table, toy
@@ -13,7 +15,17 @@ from widthwise._errors import InputError
 from widthwise.algorithms import Backprop, PredictiveCoding
 from widthwise.inference import ActivityDescent, ErrorDescent, OutputSpaceSolve, SequentialSweep
 from widthwise.parameterization import parameterization
-from widthwise.sweep import Group, RunStore, Training, content_hash, run_group, run_sweep, summarize, transfer
+from widthwise.sweep import (
+    Group,
+    RunStore,
+    Training,
+    content_hash,
+    run_group,
+    run_sweep,
+    summarize,
+    transfer,
+    with_activity_rate,
+)
 from widthwise.training import streams, train
 
 TABLE = parameterization("mup", algorithm="pc", gamma_bar="-1/2", base_width=8)
@@ -151,14 +163,21 @@ def group(relaxation, activity, width=8, build=build):
     return Group(build, PredictiveCoding(relaxation), TABLE, LABELS | {"width": width}, activity)
 
 
-@pytest.mark.parametrize("kind", [ErrorDescent, ActivityDescent])
-def test_every_run_is_the_single_run(kind):
+@pytest.mark.parametrize("relaxation", [ErrorDescent(), ErrorDescent(rate=0.5), ActivityDescent()])
+def test_the_activity_rate_replaces_the_relaxations_own_and_nothing_else(relaxation):
+    rule = with_activity_rate(PredictiveCoding(relaxation, output_precision=3.0), jnp.asarray(0.125))
+    assert float(rule.relaxation.rate) == 0.125
+    expected = PredictiveCoding(type(relaxation)(rate=0.125), output_precision=3.0)
+    assert eqx.tree_equal(rule, expected)
+
+
+def test_every_run_is_the_single_run():
     data = toy(43)
-    rows = run_group(group(kind(iterations=3), [-2.0, -0.5]), data, SHORT, [-4.0, -2.0], [0, 3])
+    rows = run_group(group(ErrorDescent(iterations=3), [-2.0, -0.5]), data, SHORT, [-4.0, -2.0], [0, 3])
     order = [(a, s, r) for a in (-2.0, -0.5) for s in (0, 3) for r in (-4.0, -2.0)]
     assert [(row["log2_activity_rate"], row["seed"], row["log2_rate"]) for row in rows] == order
     row = rows[6]
-    rule = PredictiveCoding(kind(iterations=3, rate=2**-0.5))
+    rule = PredictiveCoding(ErrorDescent(iterations=3, rate=2**-0.5))
     alone = train(build(streams(3).init), rule, data, rate=2**-4.0, steps=5, batch_size=8, seed=3)
     # float64, and the products of a chunk are summed in another order.
     assert row["curve"] == pytest.approx(alone.history["loss"], rel=1e-11)
