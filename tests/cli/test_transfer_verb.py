@@ -78,6 +78,14 @@ def test_equals_the_python_api_over_both_rates(cli, loaded, here, untrained):
     assert [row["log2_activity_rate"] for row in found["curves"][:2]] == [None] * 2
     assert found["curves"][2:] == expected.curves
     assert found["summary"][1:] == json.loads(json.dumps(expected.payload["summary"]))
+    head, row = expected.summary().splitlines()[1:3]
+    # The fake loss is least at the smallest activity rate in size, -1.
+    assert head.split()[0] == "width"
+    assert "best activity rate" in head
+    assert row.split()[0] == "8"
+    assert " -1.00 " in row
+    expected.plot(here / "plot.svg")
+    assert "activity rate (log₂)" in (here / "plot_activity.svg").read_text()
     # The same command reads everything back; another grid of activity rates is another sweep.
     records = (here / "run" / "records.jsonl").read_bytes()
     assert len(records.splitlines()) == 6
