@@ -1,5 +1,7 @@
 """What every test runs under: float64, strict promotion, and types checked at run time."""
 
+import os
+
 import jax
 import pytest
 import science.typechecks  # noqa: F401  (the hook below finds it as an attribute of its package)
@@ -10,6 +12,10 @@ install_import_hook("widthwise", "science.typechecks.typecheck")
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# No test, and no process that one starts, reads or writes the user's compiled programs.
+jax.config.update("jax_enable_compilation_cache", False)
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"
 
 # Here every program runs once, and small: compiling it is what takes time.
 COMPILED_QUICKLY = {"network", "inference", "algorithms", "science", "test_conditioning", "test_theory_verb"}

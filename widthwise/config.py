@@ -11,7 +11,7 @@ import pydantic
 from pydantic import Field
 
 from ._errors import InputError, unknown
-from .parameterization import Parameterization, from_json, parameterization, to_json
+from .parameterization import NAMES, Parameterization, from_json, parameterization, to_json
 
 if TYPE_CHECKING:
     from jaxtyping import PRNGKeyArray
@@ -103,9 +103,7 @@ class Run(pydantic.BaseModel):
     state: str = _field("pre", NET, "states are pre- or post-activations")
     gain: float = _field(1.0, NET + THEORY, "factor on the initial std of weights that see activations")
     algorithm: str = _field("bp", ALL, "bp or pc")
-    parameterization: str = _field(
-        "mup", ALL + THEORY, "sp, ntp, mup, richness, depth_mup, mupc, or a table's JSON file"
-    )
+    parameterization: str = _field("mup", ALL + THEORY, f"{', '.join(NAMES)}, or a table's JSON file")
     table: dict[str, Any] | None = Field(None, description="the content of the table's file")
     gamma_bar: str | None = _field(None, ALL + THEORY, "exponent of the output precision (0; -1 is Gauss-Newton's end)")
     richness: str | None = _field(None, ALL + THEORY, "r from 0 (lazy) to 1/2 (rich), with parameterization richness")

@@ -3,6 +3,11 @@
 import json
 from fractions import Fraction
 
+import pytest
+
+from widthwise.cli import main
+from widthwise.parameterization import NAMES
+
 CHECK = "check --algorithm bp --depth 3 --json out.json "
 
 
@@ -50,6 +55,16 @@ def test_the_table_of_the_issue(cli, loaded):
             assert moved == (Fraction(stp[role]["b"]), Fraction(stp[role]["c"])), role
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_has_its_table(cli, loaded, capsys, name):
+    richness = " --richness 1/4" if name == "richness" else ""
+    assert cli(f"table --parameterization {name} --optimizer adam{richness} --json t.json")[0] == 0
+    assert loaded("t.json")["name"] == name
+    with pytest.raises(SystemExit):
+        main(["table", "--help"])
+    assert f" {name}," in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_table_through_its_file_is_itself(cli, loaded):
     assert cli("table --algorithm pc --parameterization mupc --gamma-bar -1/2 --optimizer adam --json a.json")[0] == 0
     assert cli("table --parameterization a.json --json b.json")[0] == 0
@@ -68,7 +83,14 @@ def test_report_stays_as_it_was_where_the_payload_is_damaged(cli, loaded, here):
     assert (code, err) == (0, "")
     assert (here / "page.html").read_text() == page
     assert len(loaded("verdicts.json")) == len(stored["summary"])
-    broken = [json.dumps(stored | {"schema_version": 2}), json.dumps(stored)[:200], "[]", "nan"]
+    # A page of the format before activity rates, which lacks what came with them.
+    new = {"gamma_bar", "output_precision", "log2_activity_rate"}
+    curves = [{key: row[key] for key in row if key not in new} for row in stored["curves"]]
+    old = stored | {"schema_version": 1, "curves": curves}
+    (here / "run" / "transfer.json").write_text(json.dumps(old))
+    assert cli("report run --out old.html")[0] == 0
+    assert (here / "old.html").read_text() == page
+    broken = [json.dumps(stored | {"schema_version": 3}), json.dumps(stored)[:200], "[]", "nan"]
     broken += [json.dumps({key: stored[key] for key in stored if key != name}) for name in ("curves", "summary")]
     broken += [json.dumps(stored | {name: [1]}) for name in ("curves", "summary", "tables", "settings", "versions")]
     for content in broken:

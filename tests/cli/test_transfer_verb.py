@@ -2,9 +2,12 @@
 
 import json
 
+import equinox as eqx
+import jax
 import pytest
 
 import widthwise as ww
+from widthwise.sweep import _transfer, jsonable
 
 SWEEP = "transfer --data ok.npz --batch-size 8 --steps 3 --log2-rates -3 -1 1 --seeds 2 --base-width 4 "
 SHORT = {"log2_rates": (-3, -1, 1), "seeds": 2, "steps": 3, "batch_size": 8}
@@ -37,6 +40,89 @@ def test_equals_the_python_api_over_depths(cli, loaded):
     assert found["curves"] == expected.curves
     (summary,) = found["summary"]
     assert (summary["axis"], summary["sizes"], summary["optimizer"]) == ("depth", [3, 5], "adam")
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Runs that only build their network, and whose loss is a function of its shape and the rate."""
+
+    def run_group(group, data, training, log2_rates, seeds, *, on_runs):
+        built = eqx.filter_eval_shape(group.build, jax.random.key(0))
+        width, depth = built.network.segments[-1].stages.linear.weight.shape[-1], built.network.depth
+        measured = {"diverged": False, "residual_median": None}
+        members = group.members(log2_rates, seeds)
+        on_runs(len(members))
+        losses = [1 + (one.log2_rate + width / depth) ** 2 + (one.log2_activity_rate or 0) ** 2 for one in members]
+        return [
+            group.described() | one._asdict() | measured | {"final_loss": loss}
+            for one, loss in zip(members, losses, strict=True)
+        ]
+
+    monkeypatch.setattr(_transfer, "run_group", run_group)
+
+
+def test_equals_the_python_api_over_both_rates(cli, loaded, here, untrained):
+    line = SWEEP + "--algorithm bp pc --iterations 2 --depth 2 --widths 8 --log2-activity-rates -2 -1 1 --seeds 1 "
+    assert cli(line + "--log2-rates -3 -2 1 --out run --json out.json")[0] == 0
+    found = loaded("out.json")
+    table = ww.parameterization("mup", algorithm="pc", base_width=4)
+
+    def build(width, key):
+        return ww.mlp(6, width, 3, depth=2, activation="tanh", table=table, key=key)
+
+    rule = ww.PredictiveCoding(ww.ErrorDescent(iterations=2))
+    short = SHORT | {"log2_rates": (-3, -2, 1), "seeds": 1}
+    data = ww.data.load("ok.npz")
+    expected = ww.transfer(build, rule, table, data=data, widths=[8], log2_activity_rates=(-2, -1, 1), **short)
+    # Backprop has no activity rate and is run once at each rate.
+    assert [row["log2_activity_rate"] for row in found["curves"][:2]] == [None] * 2
+    assert found["curves"][2:] == expected.curves
+    assert found["summary"][1:] == json.loads(json.dumps(expected.payload["summary"]))
+    head, row = expected.summary().splitlines()[1:3]
+    # The fake loss is least at the smallest activity rate in size, -1.
+    assert head.split()[0] == "width"
+    assert "best activity rate" in head
+    assert row.split()[0] == "8"
+    assert " -1.00 " in row
+    expected.plot(here / "plot.svg")
+    assert "activity rate (log₂)" in (here / "plot_activity.svg").read_text()
+    # The same command reads everything back; another grid of activity rates is another sweep.
+    records = (here / "run" / "records.jsonl").read_bytes()
+    assert len(records.splitlines()) == 6
+    assert cli(line + "--log2-rates -3 -2 1 --out run")[0] == 0
+    assert (here / "run" / "records.jsonl").read_bytes() == records
+    code, _, err = cli(line.replace("-2 -1 1", "-2 0 1") + "--log2-rates -3 -2 1 --out run")
+    assert code == 2
+    assert "log2_activity_rates" in err
+    assert "best activity rate (log₂)" in (here / "run" / "report.html").read_text()
+
+
+def test_a_grid_of_sizes_equals_the_python_api(cli, loaded, here, untrained):
+    line = "--network residual_mlp --parameterization mupc --base-depth 4 --widths 4 6 --depths 5 3 --grid "
+    assert cli(SWEEP + line + "--out run --json out.json")[0] == 0
+    table = ww.parameterization("mupc", base_width=4, base_depth=4)
+
+    def build(width, depth, key):
+        return ww.residual_mlp(6, width, 3, depth=depth, activation="tanh", table=table, key=key)
+
+    data = ww.data.load("ok.npz")
+    expected = ww.transfer(build, ww.Backprop(), table, data=data, widths=[6, 4], depths=[3, 5], **SHORT)
+    found = loaded("out.json")
+    assert found["curves"] == expected.curves
+    assert found["summary"] == json.loads(json.dumps(jsonable(expected.payload["summary"])))
+    for row in found["curves"]:
+        assert row["final_loss"] == pytest.approx(1 + (row["log2_rate"] + row["width"] / row["depth"]) ** 2)
+    assert [(row["width"], row["depth"]) for row in found["curves"][::6]] == [(4, 3), (4, 5), (6, 3), (6, 5)]
+    lines = [(row["axis"], row["at"], row["sizes"]) for row in found["summary"]]
+    assert lines == [
+        ("width", {"depth": 3}, [4, 6]),
+        ("width", {"depth": 5}, [4, 6]),
+        ("depth", {"width": 4}, [3, 5]),
+        ("depth", {"width": 6}, [3, 5]),
+    ]
+    assert "by width, depth 5:" in expected.summary()
+    page = (here / "run" / "report.html").read_text()
+    assert all(f"BP, muPC, SGD, {place}" in page for place in ("depth 3", "depth 5", "width 4", "width 6"))
 
 
 def test_two_tables_of_one_label_are_refused(cli, here):

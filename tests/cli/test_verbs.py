@@ -82,7 +82,10 @@ def test_transfer(cli, loaded, here):
     assert payload == loaded("copy.json")
     groups = [(row["parameterization"], row["width"]) for row in payload["curves"]]
     assert groups == [(name, width) for name in ("sp", "mup") for width in (8, 12) for _ in range(6)]
-    curve = "algorithm parameterization optimizer width depth log2_rate seed final_loss diverged residual_median"
+    curve = (
+        "algorithm parameterization optimizer width depth gamma_bar output_precision log2_rate log2_activity_rate seed "
+        "final_loss diverged residual_median"
+    )
     assert all(set(row) == set(curve.split()) for row in payload["curves"])
     summary = (
         "sizes optimum_log2 optimum_se at_cliff at_edge largest_stable_log2 drift_octaves_per_doubling drift_se "

@@ -217,6 +217,51 @@ def test_depth_rows_of_an_unweighted_readout():
     assert shapes(table, "rate")[Role.BRANCH] == (0, 1)
 
 
+# theory.md D2: the muPC paper's constant Adam rate and the limits paper's eta / sqrt(N L), in every role.
+PUBLISHED = {"mupc_constant": ("0", "0"), "mupc_uniform": ("-1/2", "-1/2")}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize(("algorithm", "gamma_bar"), [("bp", "0"), ("pc", "-1")])
+def test_published_adam_rules(name, algorithm, gamma_bar):
+    table = parameterization(name, algorithm=algorithm, gamma_bar=gamma_bar, optimizer="adam")
+    rate = tuple(Fraction(x) for x in PUBLISHED[name])
+    assert shapes(table, "rate") == dict.fromkeys(Role, rate)
+    assert shapes(table, "epsilon") == dict.fromkeys(Role, (0, 0))
+    assert shapes(table, "multiplier") == shifted(MUPC_MULTIPLIER, (0, 0))
+    assert {scaling.init for scaling in table.scalings.values()} == {Power()}
+    growth = Fraction(gamma_bar)
+    assert table.scalings[Role.OUTPUT].precision == Power(width=-growth, depth=growth)
+    # Away from its own rates, epsilon and the decay that follows the rates it is muPC.
+    mupc = parameterization("mupc", algorithm=algorithm, gamma_bar=gamma_bar, optimizer="adam")
+    for role, scaling in table.scalings.items():
+        changed = {"rate": Power(), "epsilon": Power(), "decay": Power()}
+        assert dataclasses.replace(scaling, **changed) == dataclasses.replace(mupc.scalings[role], **changed)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_rules_keep_the_effect_of_weight_decay(name):
+    def exponents(kind):
+        table = parameterization(name, optimizer="adam", weight_decay_kind=kind)
+        return {role: scaling.decay.exponents for role, scaling in table.scalings.items()}
+
+    # Times the rate: its inverse. In the gradient: as the gradient's entries, which are muPC's.
+    width, depth = (-Fraction(x) for x in PUBLISHED[name])
+    assert exponents("lr") == dict.fromkeys(Role, Power(width=width, depth=depth).exponents)
+    mupc = parameterization("mupc", optimizer="adam", weight_decay_kind="coupled")
+    assert exponents("coupled") == {role: scaling.decay.exponents for role, scaling in mupc.scalings.items()}
+    assert exponents("independent") == dict.fromkeys(Role, Power().exponents)
+
+
+def test_published_rates_are_relative_to_the_base():
+    table = parameterization("mupc_uniform", optimizer="adam", base_width=32, base_depth=4)
+    size = table.size(fan_in=128, fan_out=10, width=128, depth=16)
+    # sqrt(N_0 L_0 / (N L)) = sqrt(1 / 16), and 1 at the base.
+    assert {scaling.rate.at(size) for scaling in table.scalings.values()} == {0.25}
+    base = table.size(fan_in=32, fan_out=10, width=32, depth=4)
+    assert {scaling.rate.at(base) for scaling in table.scalings.values()} == {1.0}
+
+
 def test_depth_multipliers_are_the_papers_absolute_ones():
     table = parameterization("mupc")
     n, layers, d = 96, 24, 12
@@ -243,7 +288,7 @@ def test_depth_rates_are_relative_to_the_base():
     assert adam.scalings[Role.BRANCH].rate.at(size) == 0.25
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("mupc", "depth_mup")])
+@pytest.mark.parametrize("name", [name for name in NAMES if "mupc" not in name and name != "depth_mup"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_all_tables_coincide_at_the_base(name, optimizer):
     richness = "1/4" if name == "richness" else None

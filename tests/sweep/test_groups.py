@@ -11,7 +11,7 @@ from training.toys import from_table, one_hot, toy
 
 from widthwise._errors import InputError
 from widthwise.algorithms import Backprop, PredictiveCoding
-from widthwise.inference import ErrorDescent
+from widthwise.inference import ActivityDescent, ErrorDescent
 from widthwise.parameterization import parameterization
 from widthwise.sweep import Group, Training, _run, members, run_group
 from widthwise.training import streams, train
@@ -40,7 +40,7 @@ def test_every_run_is_the_single_run(width):
     rates, seeds = [-4.0, -1.5], [0, 3]
     rows = run_group(group(width), data, SHORT, rates, seeds)
     order = [(0, -4.0), (0, -1.5), (3, -4.0), (3, -1.5)]
-    assert [(row["seed"], row["log2_rate"]) for row in rows] == order == members(rates, seeds)
+    assert [(row["seed"], row["log2_rate"]) for row in rows] == order == [one[:2] for one in members(rates, seeds)]
     x, y = jnp.asarray((data.x_train - 128.0) / 75.0), one_hot(data.y_train)
     for row in (rows[0], rows[3]):
         built = group(width).build(streams(row["seed"]).init)
@@ -123,6 +123,18 @@ def test_one_compilation_for_all_rates_and_seeds(monkeypatch, width):
         run_group(group(width), toy(), SHORT, rates, seeds, on_runs=ended.append)
     assert len(found) == 1
     assert sum(ended) == 15
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_one_compilation_for_all_activity_rates_too(monkeypatch, width):
+    table = parameterization("mup", algorithm="pc", base_width=8)
+    joint = group(width, PredictiveCoding(ActivityDescent(iterations=2)), table, table)
+    joint = joint._replace(log2_activity_rates=[-3.0, -2.0, -1.0])
+    ended = []
+    with compilations(monkeypatch) as found:
+        run_group(joint, toy(), Training(steps=2, batch_size=8), [-5.0, -4.0], [0, 1], on_runs=ended.append)
+    assert len(found) == 1
+    assert sum(ended) == 12
 
 
 def test_predictive_coding_tells_how_settled_it_was():

@@ -22,7 +22,10 @@ CURVE = {
     "optimizer",
     "width",
     "depth",
+    "gamma_bar",
+    "output_precision",
     "log2_rate",
+    "log2_activity_rate",
     "seed",
     "final_loss",
     "diverged",
@@ -95,7 +98,7 @@ def test_over_depths():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"widths": [8], "depths": [3]}, "widths or depths, one of them"),
+        ({"widths": [8], "depths": [3]}, r"build\(width, key\) .* build\(width, depth, key\): give widths or depths"),
         ({}, "widths or depths, one of them"),
         ({"widths": []}, "sizes 0"),
         ({"widths": [0]}, "width is 0"),

@@ -85,6 +85,21 @@ def test_standard_parameterization(optimizer, shift, expected):
         assert slopes(with_precision_of(table, pc)) == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    # By hand, in the rescaling gauge: Adam moves entries by the rate, a = (0, 1/2, 1). A constant rate: h_1 by 1; a
+    # hidden layer by N^-1/2 times a fan-in of N; the readout carries that on. eta N^-1/2: h_1 by N^-1/2; a hidden
+    # layer by 1, which the readout carries on. Measured in theory.md D2: (0, .37, .35) and (-.50, -.13, -.15).
+    [("mupc_constant", (0, HALF, HALF)), ("mupc_uniform", (-HALF, 0, 0))],
+)
+@pytest.mark.parametrize(("algorithm", "gamma_bar", "output_loss"), RULES)
+def test_published_adam_rules(name, expected, algorithm, gamma_bar, output_loss):
+    settings = {"algorithm": algorithm, "gamma_bar": gamma_bar, "output_loss": output_loss, "optimizer": "adam"}
+    table = parameterization(name, **settings)
+    for shape in SHAPES:
+        assert slopes(table, **shape) == expected, shape
+
+
 @pytest.mark.parametrize("output_loss", ["weighted", "unweighted"])
 def test_rates_of_the_wrong_end(output_loss):
     ends = {
@@ -242,6 +257,8 @@ def cases():
         yield with_rates(table, narrow, "init"), residual
         if not residual:
             yield with_rates(table, {Role.HIDDEN: "1/2"}, "init"), residual
+    for name in ("mupc_constant", "mupc_uniform"):
+        yield parameterization(name, optimizer="adam", base_depth=1, **common), True
     pc = parameterization("mup", algorithm="pc", gamma_bar=-1, output_loss="unweighted", **common)
     yield with_precision_of(pc, parameterization("mup", algorithm="pc", **common)), False
 

@@ -81,6 +81,14 @@ def add_run_flags(parser: argparse.ArgumentParser, verb: str) -> None:
             group.add_argument(flag, type=kind, metavar=name.upper(), help=text)
 
 
+def add_cache_flag(parser: argparse.ArgumentParser) -> None:
+    """The flag of verbs that keep compiled programs."""
+    parser.add_argument(
+        "--no-compilation-cache", action="store_true",
+        help="neither read nor keep compiled programs in the user's cache (WIDTHWISE_CACHE)",
+    )  # fmt: skip
+
+
 def given(values: argparse.Namespace) -> dict[str, Any]:
     """The fields of `Run` that were given on the command line."""
     return {name: getattr(values, name) for name in Run.model_fields if getattr(values, name, None) is not None}

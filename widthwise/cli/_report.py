@@ -10,6 +10,7 @@ from ._flags import Parser
 from ._output import write_result
 
 LONGEST = 500_000_000
+VERSIONS = (1, 2)  # of transfer.json; 1 has neither activity rates nor grids of sizes
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -47,9 +48,10 @@ def _payload(path: Path) -> dict:
         raise InputError(f"{path}: {error.strerror}; `widthwise transfer --out DIR` writes it when it ends") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {error}; run the sweep's command again to rewrite it") from None
-    if not isinstance(payload, dict) or payload.get("schema_version") != 1:
+    if not isinstance(payload, dict) or payload.get("schema_version") not in VERSIONS:
+        listed = " and ".join(map(str, VERSIONS))
         version = payload.get("schema_version") if isinstance(payload, dict) else None
-        raise InputError(f"{path} has schema version {version!r}; this program reads 1")
+        raise InputError(f"{path} has schema version {version!r}; this program reads {listed}")
     rows = [payload.get(name) for name in ("curves", "summary")]
     if not all(isinstance(found, list) and all(isinstance(row, dict) for row in found) for found in rows):
         raise InputError(f"{path} lacks curves or a summary; run the sweep's command again to rewrite it")

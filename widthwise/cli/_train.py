@@ -19,7 +19,8 @@ from ..config import (
     optimizer_settings,
     table_of,
 )
-from ._flags import Parser, add_run_flags, given
+from ._compilation import use_compilation_cache
+from ._flags import Parser, add_cache_flag, add_run_flags, given
 from ._output import progress, run_from, use_dtype, write_result
 
 
@@ -27,6 +28,7 @@ def run(arguments: Sequence[str]) -> int:
     """Train, evaluate, print and store."""
     parser = Parser(prog="widthwise train", description="Train one network.")
     add_run_flags(parser, "train")
+    add_cache_flag(parser)
     parser.add_argument("--rate", type=float, required=True, help="base learning rate")
     parser.add_argument("--seed", type=int, default=0, help="of initialization, data order and noise (0)")
     parser.add_argument("--out", metavar="DIR", help="store the run and its checkpoints; resumes")
@@ -38,6 +40,7 @@ def run(arguments: Sequence[str]) -> int:
     if not 0 < values.rate < math.inf:
         raise InputError(f"--rate is {values.rate}: it must be positive and finite")
     use_dtype(spec)
+    use_compilation_cache(not values.no_compilation_cache)
     result = _trained(spec, values.rate, values.seed, values.out)
     for name, value in result.items():
         if name != "spec":

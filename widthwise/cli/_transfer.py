@@ -18,7 +18,9 @@ from ..config import (
     optimizer_settings,
     table_of,
 )
-from ._flags import PLURAL, Parser, add_run_flags, given
+from ..parameterization import Parameterization
+from ._compilation import use_compilation_cache
+from ._flags import PLURAL, Parser, add_cache_flag, add_run_flags, given
 from ._output import progress, run_from, use_dtype, write_result
 
 STEPS = 40
@@ -26,53 +28,27 @@ STEPS = 40
 
 def run(arguments: Sequence[str]) -> int:
     """Run a sweep, or what is left of it."""
-    parser = Parser(prog="widthwise transfer", description="Find the best rate at every size.")
-    add_run_flags(parser, "transfer")
-    parser.add_argument(
-        "--log2-rates", nargs=3, type=float, default=[-5.0, 2.0, 0.5], metavar=("START", "STOP", "STEP"),
-        help="grid of the base rate's log2, STOP included (-5 2 0.5)",
-    )  # fmt: skip
-    parser.add_argument("--seeds", type=int, default=3, help="how many (3)")
-    parser.add_argument("--out", metavar="DIR", help="store runs, transfer.json and report.html; resumes")
-    parser.add_argument("--json", metavar="FILE", help="write what transfer.json holds")
-    values = parser.parse_all(arguments)
-    axis, runs = expanded(given(values))
+    values = _parser().parse_all(arguments)
+    axis, runs = expanded(given(values), values.grid)
+    if values.activity_rate is not None and values.log2_activity_rates is not None:
+        raise InputError(f"--activity-rate {values.activity_rate} and --log2-activity-rates: give one of them")
     use_dtype(runs[0])
-    from ..sweep import Group, RunStore, Training, grid, run_sweep
+    use_compilation_cache(not values.no_compilation_cache)
+    from ..sweep import RunStore, grid, run_sweep
 
     rates = grid(*values.log2_rates)
+    swept = {"log2_rates": rates}
+    if values.log2_activity_rates is not None:
+        swept["log2_activity_rates"] = grid(*values.log2_activity_rates, what="log2 activity rates")
     data = data_of(runs[0])
-    groups, identities = [], []
-    for spec, name in zip(runs, _labels(runs), strict=True):
-        table = table_of(spec)
-        labels = {
-            "algorithm": spec.algorithm,
-            "parameterization": name,
-            "optimizer": table.optimizer,
-            "width": spec.width,
-            "depth": spec.depth,
-        }
-        build = build_of(spec, table, data.in_size, data.out_size)
-        groups.append(Group(build, algorithm_of(spec, table), table, labels))
-        identities.append(identity(spec, data.digest, table))
-    first = runs[0]
-    training = Training(
-        STEPS if first.steps is None and first.epochs is None else first.steps,
-        first.epochs,
-        first.batch_size,
-        found(first.loss, LOSSES),
-        decay=first.schedule,
-        **optimizer_settings(first, groups[0].table),
-    )
+    groups, identities = _groups(runs, data, swept.get("log2_activity_rates"))
+    training = _training(runs[0], groups[0].table)
     _tried(groups, training, len(data.x_train))
     # By number, so that a refusal to resume names the setting that differs.
-    whole = {
-        "groups": {str(index): one for index, one in enumerate(identities)},
-        "log2_rates": rates,
-        "seeds": values.seeds,
-    }
+    numbered = {str(index): one for index, one in enumerate(identities)}
+    whole = {"groups": numbered, "seeds": values.seeds} | swept
     store = None if values.out is None else RunStore.open(values.out, kind="transfer", spec=whole)
-    bar = progress(len(groups) * len(rates) * values.seeds, "runs")
+    bar = progress(sum(len(group.members(rates, range(values.seeds))) for group in groups), "runs")
     try:
         result = run_sweep(
             groups,
@@ -81,7 +57,7 @@ def run(arguments: Sequence[str]) -> int:
             rates,
             values.seeds,
             axis=axis,
-            settings=_shown(runs, values.seeds, rates),
+            settings=_shown(runs, values.seeds, swept),
             identities=identities,
             command=shlex.join(["widthwise", "transfer", *arguments]),
             store=store,
@@ -98,15 +74,77 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def expanded(values: dict[str, Any]) -> tuple[str, list[Run]]:
-    """The runs of a sweep, one a group, in order; and its axis, the size flag that has several values.
+def _parser() -> Parser:
+    parser = Parser(prog="widthwise transfer", description="Find the best rate at every size.")
+    add_run_flags(parser, "transfer")
+    add_cache_flag(parser)
+    parser.add_argument(
+        "--log2-rates", nargs=3, type=float, default=[-5.0, 2.0, 0.5], metavar=("START", "STOP", "STEP"),
+        help="grid of the base rate's log2, STOP included (-5 2 0.5)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--log2-activity-rates", nargs=3, type=float, metavar=("START", "STOP", "STEP"),
+        help="grid of the activity rate's log2, instead of one: every pair of rates is run",
+    )  # fmt: skip
+    parser.add_argument("--grid", action="store_true", help="several widths and several depths: every pair of them")
+    parser.add_argument("--seeds", type=int, default=3, help="how many (3)")
+    parser.add_argument("--out", metavar="DIR", help="store runs, transfer.json and report.html; resumes")
+    parser.add_argument("--json", metavar="FILE", help="write what transfer.json holds")
+    return parser
 
-    **Raises:** `InputError` where widths and depths both have several values.
+
+def _groups(
+    runs: Sequence[Run], data: Any, log2_activity_rates: Sequence[float] | None
+) -> tuple[list[Any], list[dict[str, Any]]]:
+    """The sweep's groups, one a run, and what defines each."""
+    from ..sweep import Group
+
+    # As with other settings of predictive coding: backprop goes without beside it, and refuses it alone.
+    users = {run.algorithm for run in runs} & {"pc"} or {runs[0].algorithm}
+    groups, identities = [], []
+    for spec, name in zip(runs, _labels(runs), strict=True):
+        table = table_of(spec)
+        labels = {
+            "algorithm": spec.algorithm,
+            "parameterization": name,
+            "optimizer": table.optimizer,
+            "width": spec.width,
+            "depth": spec.depth,
+        }
+        build = build_of(spec, table, data.in_size, data.out_size)
+        activity = log2_activity_rates if spec.algorithm in users else None
+        groups.append(Group(build, algorithm_of(spec, table), table, labels, activity))
+        identities.append(identity(spec, data.digest, table))
+    return groups, identities
+
+
+def _training(run: Run, table: Parameterization) -> Any:
+    """How every run of the sweep is trained."""
+    from ..sweep import Training
+
+    return Training(
+        STEPS if run.steps is None and run.epochs is None else run.steps,
+        run.epochs,
+        run.batch_size,
+        found(run.loss, LOSSES),
+        decay=run.schedule,
+        **optimizer_settings(run, table),
+    )
+
+
+def expanded(values: dict[str, Any], grid: bool = False) -> tuple[str, list[Run]]:
+    """The runs of a sweep, one a group, in order; and its axis, the size flag that has several values, or `"grid"`.
+
+    **Raises:** `InputError` where widths and depths both have several values without `grid`, or not both with it.
     """
-    several = [name for name in ("width", "depth") if len(values.get(name, ())) > 1]
-    if len(several) > 1:
-        raise InputError(f"--widths {values['width']} and --depths {values['depth']}: one of them may have several")
-    axis = several[0] if several else "width"
+    sizes = {name: values.get(name, [Run.model_fields[name].default]) for name in ("width", "depth")}
+    several = [name for name, found in sizes.items() if len(set(found)) > 1]
+    shown = f"--widths {sizes['width']} and --depths {sizes['depth']}"
+    if len(several) > 1 and not grid:
+        raise InputError(f"{shown}: one of them may have several values, or both with --grid")
+    if len(several) < 2 and grid:
+        raise InputError(f"{shown}: --grid is for several values of both")
+    axis = "grid" if grid else several[0] if several else "width"
     chosen = {name: list(dict.fromkeys(values.pop(name))) for name in PLURAL if name in values}
     chosen = {name: chosen.get(name, [Run.model_fields[name].default]) for name in PLURAL}
     runs = []
@@ -149,19 +187,23 @@ def _tried(groups: Sequence[Any], training: Any, count: int) -> None:
     """Every group's settings, tried before hours are spent: abstractly built, nothing computed."""
     import jax
 
+    from ..sweep import with_activity_rate
     from ..training import optimizer
 
     training.total(count)
     for group in groups:
         import equinox as eqx
 
+        if group.log2_activity_rates is not None:
+            with_activity_rate(group.algorithm, jax.numpy.ones(()))
         built = eqx.filter_eval_shape(group.build, jax.random.key(0))
         optimizer(built, momentum=training.momentum, epsilon=training.epsilon, weight_decay=training.weight_decay)
 
 
-def _shown(runs: Sequence[Run], seeds: int, rates: Sequence[float]) -> dict[str, Any]:
+def _shown(runs: Sequence[Run], seeds: int, swept: dict[str, list[float]]) -> dict[str, Any]:
     """The sweep's settings for the report: those that were given, and the lists."""
     shown = {name: value for name, value in runs[0].model_dump(exclude={"table"}).items() if value is not None}
     for name in PLURAL:
         shown[name] = list(dict.fromkeys(getattr(run, name) for run in runs))
-    return shown | {"seeds": seeds, "log2_rates": f"{rates[0]} to {rates[-1]}, {len(rates)} values"}
+    spans = {name: f"{rates[0]} to {rates[-1]}, {len(rates)} values" for name, rates in swept.items()}
+    return shown | {"seeds": seeds} | spans

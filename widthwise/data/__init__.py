@@ -8,4 +8,5 @@ from widthwise.data._npz import npz as npz
 from widthwise.data._teachers import linear_teacher as linear_teacher
 from widthwise.data._teachers import mlp_teacher as mlp_teacher
 
+from ._images import cache_folder as cache_folder
 from ._images import found_on_disk as found_on_disk

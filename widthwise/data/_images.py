@@ -21,7 +21,7 @@ def idx_images(name: str, source: Source, data_dir: str | os.PathLike[str] | Non
     """
     folder = _find(name, source, data_dir)
     if folder is None:
-        folder = _cache(name)
+        folder = cache_folder(name)
         for file in source.files:
             _download(name, source, file, folder)
     x_train, y_train, x_test, y_test = (read_idx(folder / file.name, file.sha256) for file in source.files)
@@ -50,7 +50,7 @@ def _find(name: str, source: Source, data_dir: str | os.PathLike[str] | None) ->
     else:
         shared = os.environ.get("WIDTHWISE_DATA")
         places = [Path(shared).expanduser() / name, Path(shared).expanduser()] if shared else []
-        places += [_cache(name)]
+        places += [cache_folder(name)]
         places += [Path(source.debian_folder)] if source.debian_folder else []
     for folder in places:
         if all((folder / file.name).is_file() for file in source.files):
@@ -64,7 +64,8 @@ def _find(name: str, source: Source, data_dir: str | os.PathLike[str] | None) ->
     )
 
 
-def _cache(name: str) -> Path:
+def cache_folder(name: str) -> Path:
+    """A folder of the user's cache: in WIDTHWISE_CACHE, or where the platform keeps caches."""
     import pooch
 
     # A folder of its own: MNIST's files and Fashion-MNIST's have the same names.

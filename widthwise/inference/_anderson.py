@@ -10,12 +10,12 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ..network import States
-from ._base import Point, Problem
+from ._base import Point, Problem, curvature_step
 from ._checks import at_least_one, positive
-from ._search import AbstractSearch, Tried, chosen, dot, preconditioned, steepest, times
+from ._search import AbstractSearch, Tried, chosen, dot, preconditioned, times
 
 
 class Last(NamedTuple):
@@ -42,20 +42,23 @@ class Anderson(AbstractSearch):
     iterations: int = eqx.field(static=True, default=24, converter=at_least_one("iterations"))
     tolerance: Float[Array, ""] = eqx.field(default=1e-2, converter=positive("tolerance"))
 
-    def first(self, problem: Problem, point: Point, gradient: States) -> tuple[States, Float[Array, " batch"], Last]:
-        """Steepest descent, and nothing remembered."""
+    def first(self, problem: Problem, start: Point, gradient: States) -> tuple[Float[Array, " batch"], Last]:
+        """A whole plain step, and nothing remembered."""
         zero = jax.tree.map(jnp.zeros_like, gradient)
-        direction, step = steepest(problem, point, gradient)
-        return direction, step, Last(zero, zero, step)
+        step = curvature_step(problem, start)
+        return jnp.ones_like(step), Last(zero, zero, step)
 
-    def then(self, problem: Problem, point: Point, gradient: States, tried: Tried, memory: Last) -> tuple[States, Last]:
+    def direction(
+        self, problem: Problem, point: Point, gradient: States, memory: Last, number: Int[Array, ""]
+    ) -> States:
         """The plain step, mixed with the last one."""
-        last = Last(
-            chosen(tried.kept, tried.move, memory.move), chosen(tried.kept, tried.change, memory.change), memory.step
-        )
-        plain = times(preconditioned(problem, gradient, -1.0), last.step)
-        turn = times(preconditioned(problem, last.change, -1.0), last.step)
+        plain = times(preconditioned(problem, gradient, -1.0), memory.step)
+        turn = times(preconditioned(problem, memory.change, -1.0), memory.step)
         length = dot(turn, turn)
         mixing = jnp.where(length > 0, dot(plain, turn) / jnp.where(length > 0, length, 1.0), 0.0)
-        past = times(jax.tree.map(jnp.add, last.move, turn), mixing)
-        return jax.tree.map(jnp.subtract, plain, past), last
+        return jax.tree.map(lambda p, m, t: p - m - t, plain, times(memory.move, mixing), times(turn, mixing))
+
+    def remembered(self, memory: Last, tried: Tried) -> Last:
+        """The last kept step."""
+        move, change = chosen(tried.kept, (tried.move, tried.change), (memory.move, memory.change))
+        return Last(move, change, memory.step)

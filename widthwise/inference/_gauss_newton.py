@@ -11,7 +11,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ..network import States, perturbed, pullback
 from ._base import Point, Problem, scaled
@@ -39,15 +39,16 @@ class GaussNewton(AbstractSearch):
     products: int = eqx.field(static=True, default=4, converter=at_least_one("products"))
     tolerance: Float[Array, ""] = eqx.field(default=1e-2, converter=positive("tolerance"))
 
-    def first(self, problem: Problem, point: Point, gradient: States) -> tuple[States, Float[Array, " batch"], None]:
-        """A whole step from the start."""
-        return self._direction(problem, point), jnp.ones(problem.y.shape[:1], problem.y.dtype), None
+    def first(self, problem: Problem, start: Point, gradient: States) -> tuple[Float[Array, " batch"], None]:
+        """A whole step."""
+        return jnp.ones(problem.y.shape[:1], problem.y.dtype), None
 
-    def then(self, problem: Problem, point: Point, gradient: States, tried: Tried, memory: None) -> tuple[States, None]:
-        """A whole step from the new point."""
-        return self._direction(problem, point), None
+    def remembered(self, memory: None, tried: Tried) -> None:
+        """Nothing."""
 
-    def _direction(self, problem: Problem, point: Point) -> States:
+    def direction(
+        self, problem: Problem, point: Point, gradient: States, memory: None, number: Int[Array, ""]
+    ) -> States:
         """Γ^-1 J^T λ − e."""
         top = problem.precisions[-1]
         right = scaled(top, point.output_error + _pushed(problem, point, point.errors))

@@ -10,12 +10,12 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ..network import States
-from ._base import Point, Problem
+from ._base import Point, Problem, curvature_step
 from ._checks import at_least_one, positive
-from ._search import AbstractSearch, Tried, dot, preconditioned, steepest, times
+from ._search import AbstractSearch, Tried, dot, preconditioned, times
 
 
 class Memory(NamedTuple):
@@ -44,34 +44,33 @@ class QuasiNewton(AbstractSearch):
     memory: int = eqx.field(static=True, default=4, converter=at_least_one("memory"))
     tolerance: Float[Array, ""] = eqx.field(default=1e-2, converter=positive("tolerance"))
 
-    def first(self, problem: Problem, point: Point, gradient: States) -> tuple[States, Float[Array, " batch"], Memory]:
-        """Steepest descent, and nothing remembered."""
+    def first(self, problem: Problem, start: Point, gradient: States) -> tuple[Float[Array, " batch"], Memory]:
+        """The step that the curvature suggests for steepest descent, and nothing remembered."""
         empty = jax.tree.map(lambda leaf: jnp.zeros((self.memory, *leaf.shape), leaf.dtype), gradient)
         inverse = jnp.zeros((self.memory, problem.y.shape[0]), problem.y.dtype)
-        return *steepest(problem, point, gradient), Memory(empty, empty, inverse)
+        return curvature_step(problem, start), Memory(empty, empty, inverse)
 
-    def then(
-        self, problem: Problem, point: Point, gradient: States, tried: Tried, memory: Memory
-    ) -> tuple[States, Memory]:
-        """The quasi-Newton direction, this turn's pair remembered in the oldest slot."""
-        memory = _remembered(memory, tried, tried.number % self.memory)
-        return _direction(problem, memory, gradient, tried.number, self.memory), memory
+    def direction(
+        self, problem: Problem, point: Point, gradient: States, memory: Memory, number: Int[Array, ""]
+    ) -> States:
+        """−B ∇F."""
+        return _direction(problem, memory, gradient, number - 1, self.memory)
 
+    def remembered(self, memory: Memory, tried: Tried) -> Memory:
+        """The memory with this turn's pair in the oldest slot, left empty where a step was refused or F curves down."""
+        slot = tried.number % self.memory
+        product = dot(tried.move, tried.change)
+        good = tried.kept & (product > 0)
+        inverse = jnp.where(good, 1 / jnp.where(good, product, 1.0), 0.0)
 
-def _remembered(memory: Memory, tried: Tried, slot: Array) -> Memory:
-    """The memory with a new pair, its slot left empty where the step was refused or F curves down."""
-    product = dot(tried.move, tried.change)
-    good = tried.kept & (product > 0)
-    inverse = jnp.where(good, 1 / jnp.where(good, product, 1.0), 0.0)
+        def write(old: Array, new: Array) -> Array:
+            return jax.lax.dynamic_update_index_in_dim(old, new, slot, 0)
 
-    def write(old: Array, new: Array) -> Array:
-        return jax.lax.dynamic_update_index_in_dim(old, new, slot, 0)
-
-    return Memory(
-        jax.tree.map(write, memory.moves, tried.move),
-        jax.tree.map(write, memory.changes, tried.change),
-        write(memory.inverse, inverse),
-    )
+        return Memory(
+            jax.tree.map(write, memory.moves, tried.move),
+            jax.tree.map(write, memory.changes, tried.change),
+            write(memory.inverse, inverse),
+        )
 
 
 def _direction(problem: Problem, memory: Memory, gradient: States, count: Array, size: int) -> States:

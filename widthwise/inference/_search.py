@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from ..network import States, square_norm
-from ._base import AbstractRelaxation, Point, Problem, Settled, curvature_step, scaled
+from ._base import AbstractRelaxation, Point, Problem, Settled, scaled
 
 # Armijo's fraction of the decrease that the slope predicts; rounding units that an energy may rise by.
 DECREASE = 1e-4
@@ -29,7 +29,6 @@ class Turn(NamedTuple):
     point: Point
     gradient: States
     energy: Float[Array, " batch"]
-    direction: States
     step: Float[Array, " batch"]
     memory: Any
     active: Bool[Array, " batch"]
@@ -37,7 +36,7 @@ class Turn(NamedTuple):
 
 
 class Tried(NamedTuple):
-    """One turn's outcome: where it was `kept`, the `move` made and the `change` of the gradient."""
+    """One turn's outcome: where it was `kept`, the `move` tried and the `change` of the gradient along it."""
 
     number: Int[Array, ""]
     kept: Bool[Array, " batch"]
@@ -51,12 +50,18 @@ class AbstractSearch(AbstractRelaxation):
     iterations: eqx.AbstractVar[int]
 
     @abc.abstractmethod
-    def first(self, problem: Problem, point: Point, gradient: States) -> tuple[States, Float[Array, " batch"], Any]:
-        """The first direction, the step to try along it, and the method's memory."""
+    def first(self, problem: Problem, start: Point, gradient: States) -> tuple[Float[Array, " batch"], Any]:
+        """The step to try first, and the method's memory before it."""
 
     @abc.abstractmethod
-    def then(self, problem: Problem, point: Point, gradient: States, tried: Tried, memory: Any) -> tuple[States, Any]:
-        """The next direction, from a point and what the last turn did; and the memory."""
+    def direction(
+        self, problem: Problem, point: Point, gradient: States, memory: Any, number: Int[Array, ""]
+    ) -> States:
+        """Where to go from a point, in turn `number`."""
+
+    @abc.abstractmethod
+    def remembered(self, memory: Any, tried: Tried) -> Any:
+        """The memory after a turn."""
 
     def __call__(self, problem: Problem, start: Point) -> tuple[Point, Settled]:
         """Search from `start` until every example has settled or `iterations` turns are made."""
@@ -70,11 +75,12 @@ class AbstractSearch(AbstractRelaxation):
         """
         threshold = square_norm(problem.gradient(start)) * self.tolerance.astype(problem.y.dtype) ** 2
         gradient = problem.gradient(point)
-        direction, step, memory = self.first(problem, point, gradient)
+        step, memory = self.first(problem, point, gradient)
         active = square_norm(gradient) > threshold
         made = jnp.zeros(threshold.shape, jnp.int32)
-        number = jnp.zeros((), jnp.int32)
-        turn = Turn(number, point, gradient, problem.energy(point), direction, step, memory, active, made)
+        turn = Turn(
+            jnp.zeros((), jnp.int32), point, gradient, problem.energy(point), step, memory, active, made
+        )  # fmt: skip
         last = jax.lax.while_loop(
             lambda turn: (turn.number < self.iterations) & jnp.any(turn.active),
             lambda turn: self._turn(problem, start, threshold, turn),
@@ -84,32 +90,27 @@ class AbstractSearch(AbstractRelaxation):
 
     def _turn(self, problem: Problem, start: Point, threshold: Array, turn: Turn) -> Turn:
         """Try one step; keep it where the energy fell enough, halve it where not."""
-        move = times(turn.direction, jnp.where(turn.active, turn.step, 0.0))
+        direction = self.direction(problem, turn.point, turn.gradient, turn.memory, turn.number)
+        # Rounding can spoil a direction; the steepest always points downhill.
+        downhill = dot(turn.gradient, direction) < 0
+        direction = chosen(downhill, direction, preconditioned(problem, turn.gradient, -1.0))
+        move = times(direction, jnp.where(turn.active, turn.step, 0.0))
         there = problem.at(jax.tree.map(jnp.add, turn.point.errors, move), start)
         gradient, energy = problem.gradient(there), problem.energy(there)
         slack = ROUNDING * jnp.finfo(energy.dtype).eps * jnp.abs(turn.energy)
         kept = turn.active & (energy <= turn.energy + DECREASE * dot(turn.gradient, move) + slack)
-        tried = Tried(turn.number, kept, move, jax.tree.map(jnp.subtract, gradient, turn.gradient))
-        point, gradient = chosen_point(kept, there, turn.point), chosen(kept, gradient, turn.gradient)
-        direction, memory = self.then(problem, point, gradient, tried, turn.memory)
-        # Rounding can spoil a direction; the steepest always points downhill.
-        direction = chosen(dot(gradient, direction) < 0, direction, preconditioned(problem, gradient, -1.0))
+        change = jax.tree.map(jnp.subtract, gradient, turn.gradient)
+        gradient = chosen(kept, gradient, turn.gradient)
         return Turn(
             turn.number + 1,
-            point,
+            chosen_point(kept, there, turn.point),
             gradient,
             jnp.where(kept, energy, turn.energy),
-            chosen(kept, direction, turn.direction),
             jnp.where(kept, 1.0, 0.5 * turn.step),
-            memory,
+            self.remembered(turn.memory, Tried(turn.number, kept, move, change)),
             turn.active & ~(square_norm(gradient) <= threshold),
             turn.made + turn.active.astype(jnp.int32),
         )
-
-
-def steepest(problem: Problem, point: Point, gradient: States) -> tuple[States, Float[Array, " batch"]]:
-    """−Γ^-1 ∇F, and the step along it that the curvature of `point` suggests."""
-    return preconditioned(problem, gradient, -1.0), curvature_step(problem, point)
 
 
 def preconditioned(problem: Problem, gradient: States, sign: float) -> States:

@@ -16,7 +16,18 @@ hidden layer has no skip. The multipliers are absolute, as in the papers; rates 
 | output bias | 1            | κ          | 1             | 1 / κ           |
 
 κ = (N / L)^-k undoes the growth of predictive coding's gradients at γ_L = γ' (N/N_0)^-γ̄ (L/L_0)^γ̄.
-Sources: arXiv 2505.13124 (forward), theory in docs/theory.md (role-wise Adam rates, precision).
+
+Two published rules for Adam have the same multipliers and precision, one rate for every role, biases included, and
+leave epsilon as it is. They stand here for comparison; in a residual
+network its layers move as
+
+|               | rate       | Δh_1         | Δh_{L-1}   | Δf         |
+|---------------|------------|--------------|------------|------------|
+| mupc_constant | 1          | 1            | (N L)^1/2  | (N L)^1/2  |
+| mupc_uniform  | (N L)^-1/2 | (N L)^-1/2   | 1          | 1          |
+
+Sources: arXiv 2505.13124 (forward, constant rate), docs/theory.md D2 (role-wise Adam rates, precision, and how far
+the two published rates drift).
 """
 
 from fractions import Fraction
@@ -28,12 +39,17 @@ from ._scaling import Scaling, growth
 
 # A power of depth that is absolute: relative to the base, times the same power of the base.
 DEPTH = Power(depth=-HALF, base_depth=-HALF)
+# The published rates of Adam, one for all roles.
+PUBLISHED = {"mupc_constant": ONE, "mupc_uniform": width_power(-HALF, -HALF)}
 
 
-def depth_rows(*, optimizer: str, k: Fraction, k_output: Fraction, gamma_bar: Fraction) -> dict[Role, Scaling]:
+def depth_rows(
+    name: str, *, optimizer: str, k: Fraction, k_output: Fraction, gamma_bar: Fraction
+) -> dict[Role, Scaling]:
     """The rows of Depth-muP (muPC) in its own gauge, unit Gaussians.
 
-    **Arguments:** as in `richness_rows`, of which this is r = 1/2 with powers of depth in the branches.
+    **Arguments:** `name`: one of `PUBLISHED` has that one rate; the others as in `richness_rows`, of which this is
+    r = 1/2 with powers of depth in the branches.
     """
     multipliers = {
         Role.INPUT: FAN_IN,
@@ -51,7 +67,7 @@ def depth_rows(*, optimizer: str, k: Fraction, k_output: Fraction, gamma_bar: Fr
         sgd = kappa if role is Role.OUTPUT_BIAS else width_power(1) * kappa
         # Under Adam every coherent sum over a fan-in of N, and over L branches, must add up to order one;
         # the readout's 1/N already makes its sum so.
-        adam = ONE if role is Role.OUTPUT else shrink
+        adam = PUBLISHED.get(name, ONE if role is Role.OUTPUT else shrink)
         # Gradient entries: those of dL/dh, N^-1 below the readout, times how the multiplier shrinks them.
         entries = ONE if role.is_output else width_power(-1)
         rows[role] = Scaling(

@@ -7,14 +7,14 @@ from types import MappingProxyType
 from typing import Any
 
 from .._errors import InputError, unknown
-from ._depth import depth_rows
+from ._depth import PUBLISHED, depth_rows
 from ._gauge import GAUGES, Move, moved, moves_to
-from ._power import Power, Rational, Size, fraction
+from ._power import ONE, Power, Rational, Size, fraction
 from ._richness import HALF, gradient_growth, output_growth, richness_rows, standard_rows
 from ._role import Role
 from ._scaling import Scaling, growth
 
-NAMES = ("sp", "ntp", "mup", "richness", "depth_mup", "mupc")
+NAMES = ("sp", "ntp", "mup", "richness", "depth_mup", "mupc", *PUBLISHED)
 ALGORITHMS = ("bp", "pc")
 OPTIMIZERS = ("sgd", "adam")
 OUTPUT_LOSSES = ("weighted", "unweighted")
@@ -109,7 +109,8 @@ def parameterization(
     **Arguments:**
 
     - `name`: `"sp"`, `"ntp"` (r = 0), `"mup"` (r = 1/2), `"richness"` (any r), `"depth_mup"` or, the
-      same table under its other name, `"mupc"`.
+      same table under its other name, `"mupc"`; `"mupc_constant"` and `"mupc_uniform"`: the same with the one
+      Adam rate of two papers for every role, 1 and (N L)^-1/2, for comparison (see `_depth`).
     - `algorithm`: `"bp"` or `"pc"`; `optimizer`: `"sgd"` (any momentum) or `"adam"`.
     - `richness`: r in [0, 1/2], with the name `"richness"`.
     - `gauge`: `"stp"`, `"mup"`, `"rescaling"`, or None for the name's own (no multipliers; unit Gaussians
@@ -122,7 +123,7 @@ def parameterization(
 
     **Returns:** a `Parameterization`.
 
-    **Raises:** `InputError` for unknown names and values out of range.
+    **Raises:** `InputError` for unknown names, values out of range and a published Adam rule without Adam.
 
     >>> table = parameterization("mup", algorithm="pc", gamma_bar=-1)
     >>> [str(table.scalings[role].letters(role)["c"]) for role in (Role.INPUT, Role.HIDDEN, Role.OUTPUT)]
@@ -144,16 +145,22 @@ def parameterization(
         raise InputError(f"gamma_bar {gamma_bar} has no meaning for backprop: use algorithm 'pc' or gamma_bar 0")
     if algorithm == "bp" and output_loss != "weighted":
         raise InputError(f"output_loss {output_loss!r} has no meaning for backprop, which has no output precision")
+    if name in PUBLISHED and optimizer != "adam":
+        raise InputError(f"{name!r} is a rule for Adam, got optimizer {optimizer!r}: use 'adam', or the name 'mupc'")
     r = _richness(name, richness)
     k = gradient_growth(algorithm, gamma_bar, Fraction(0) if r is None else r)
     k_output = output_growth(k, gamma_bar, output_loss)
     if name == "sp":
         rows = standard_rows(gamma_bar)
-    elif name in ("depth_mup", "mupc"):
-        rows = depth_rows(optimizer=optimizer, k=k, k_output=k_output, gamma_bar=gamma_bar)
+    elif name in ("depth_mup", "mupc", *PUBLISHED):
+        rows = depth_rows(name, optimizer=optimizer, k=k, k_output=k_output, gamma_bar=gamma_bar)
     else:
         assert r is not None
         rows = richness_rows(r, optimizer=optimizer, k=k, k_output=k_output, gamma_bar=gamma_bar)
+    rows = {role: _with_decay(role, rows[role], optimizer, weight_decay_kind) for role in Role}
+    if name in PUBLISHED:
+        # Only now: the decay follows the gradients' entries, which the published rules leave out of epsilon.
+        rows = {role: dataclasses.replace(row, epsilon=ONE) for role, row in rows.items()}
     table = Parameterization(
         name=name,
         algorithm=algorithm,
@@ -165,7 +172,7 @@ def parameterization(
         weight_decay_kind=weight_decay_kind,
         base_width=_at_least_one("base_width", base_width),
         base_depth=_at_least_one("base_depth", base_depth),
-        rows=tuple((role, _with_decay(role, rows[role], optimizer, weight_decay_kind)) for role in Role),
+        rows=tuple(rows.items()),
     )
     return table if gauge is None else table.in_gauge(gauge)
 

@@ -8,6 +8,7 @@ from ._html import write as write
 from ._save import SUFFIXES as SUFFIXES
 from ._save import save as save
 from ._save import svg as svg
+from ._surfaces import activity_figure as activity_figure
 from ._tables import Table as Table
 from ._tables import failures_table as failures_table
 from ._tables import optima_table as optima_table

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ._groups import AXES, Group, Payload, groups
-from ._style import COLORS, RATE, Look, key, leftmost, legend, panels, rate_ticks, size_ticks, styled
+from ._style import ACTIVITY_RATE, COLORS, RATE, Look, key, leftmost, legend, panels, rate_ticks, size_ticks, styled
 from ._verdict import headline
 
 if TYPE_CHECKING:
@@ -13,37 +13,53 @@ if TYPE_CHECKING:
 
 DASHES = ("-", "--", "-.", ":")
 MARKERS = "os^Dv<>p"
+# Both rates, by what a summary's names of their fields have in them.
+KINDS = {"": "rate", "activity_": "activity rate"}
 HOLLOW: Look = {"linestyle": "none", "markerfacecolor": "white", "markeredgewidth": 1.3, "zorder": 4}
 
 
 def drift_figure(payload: Payload) -> "Figure":
     """Best rate and largest stable rate against size, a row per axis, a colour per parameterization.
 
-    A rule that transfers is flat; bars are standard errors, hollow points only bound the best rate.
+    A rule that transfers is flat; bars are standard errors, hollow points only bound the best rate. Where activity
+    rates were swept, a row below shows the same of them.
     """
     found = groups(payload)
-    by_axis = {axis: members for axis in AXES if (members := [g for g in found if g.axis == axis])}
+    rows = [(kind, members) for axis in AXES for kind in KINDS if (members := _members(found, axis, kind))]
     looks = _looks(found)
     with styled():
-        figure, grid = panels(2 * len(by_axis), 2, height=2.7)
-        for row, members in enumerate(by_axis.values()):
-            _draw_best(grid[2 * row], members, looks)
-            _draw_stable(grid[2 * row + 1], members, looks)
+        figure, grid = panels(
+            2 * len(rows), 2, height=2.7, share="row" if len({kind for kind, _ in rows}) > 1 else "all"
+        )
+        for row, (kind, members) in enumerate(rows):
+            _draw_best(grid[2 * row], members, looks, kind)
+            _draw_stable(grid[2 * row + 1], members, looks, kind)
         legend(figure, [key(rule, **look) for rule, look in looks.items()], "outside upper left", 4)
-        words = [f"{group.label}, {group.axis}: {headline(group)}." for group in found]
+        words = [f"{group.title}, {group.axis}: {headline(group)}." for group in found]
         figure.set_label(" ".join(["Best and largest stable base learning rate against size.", *words]))
     return figure
 
 
+def _members(found: Sequence[Group], axis: str, kind: str) -> list[Group]:
+    """The rules along an axis that have a rate of a kind."""
+    return [group for group in found if group.axis == axis and (kind == "" or group.surfaces)]
+
+
 def _looks(found: Sequence[Group]) -> dict[str, Look]:
-    """The look of each rule: its parameterization's colour, its algorithm's dashes and marker."""
+    """The look of each rule: its parameterization's colour, its algorithm's dashes and marker, or its place's."""
     names = list(dict.fromkeys(group.parameterization for group in found))
     algorithms = list(dict.fromkeys(group.algorithm for group in found))
     others = list(dict.fromkeys((group.algorithm, group.optimizer) for group in found))
+    places = list(dict.fromkeys(group.place for group in found if group.place))
+
+    def marker(group: Group) -> str:
+        index = places.index(group.place) if group.place else others.index((group.algorithm, group.optimizer))
+        return MARKERS[index % len(MARKERS)]
+
     return {
-        group.label: {
+        group.title: {
             "color": COLORS[names.index(group.parameterization) % len(COLORS)],
-            "marker": MARKERS[others.index((group.algorithm, group.optimizer)) % len(MARKERS)],
+            "marker": marker(group),
             "linestyle": DASHES[algorithms.index(group.algorithm) % len(DASHES)],
             "markersize": 5,
             "linewidth": 1.5,
@@ -52,20 +68,20 @@ def _looks(found: Sequence[Group]) -> dict[str, Look]:
     }
 
 
-def _draw_best(axes: "Axes", members: Sequence[Group], looks: dict[str, Look]) -> None:
+def _draw_best(axes: "Axes", members: Sequence[Group], looks: dict[str, Look], kind: str) -> None:
     for group in members:
-        sizes, rates = _points(group, "optimum_log2")
-        errors = [group.value("optimum_se", size) or 0.0 for size in sizes]
-        axes.errorbar(sizes, rates, yerr=errors, capsize=2.5, **looks[group.label])
-        bounds = [(s, y) for s, y in zip(sizes, rates, strict=True) if group.bound(s)]
-        axes.plot([s for s, _ in bounds], [y for _, y in bounds], **looks[group.label] | HOLLOW)
-    _frame(axes, members, "best rate")
+        sizes, rates = _points(group, f"optimum_{kind}log2")
+        errors = [group.value(f"optimum_{kind}se", size) or 0.0 for size in sizes]
+        axes.errorbar(sizes, rates, yerr=errors, capsize=2.5, **looks[group.title])
+        bounds = [(s, y) for s, y in zip(sizes, rates, strict=True) if group.bound(s, kind)]
+        axes.plot([s for s, _ in bounds], [y for _, y in bounds], **looks[group.title] | HOLLOW)
+    _frame(axes, members, f"best {KINDS[kind]}", kind)
 
 
-def _draw_stable(axes: "Axes", members: Sequence[Group], looks: dict[str, Look]) -> None:
+def _draw_stable(axes: "Axes", members: Sequence[Group], looks: dict[str, Look], kind: str) -> None:
     for group in members:
-        axes.plot(*_points(group, "largest_stable_log2"), **looks[group.label])
-    _frame(axes, members, "largest stable rate")
+        axes.plot(*_points(group, f"largest_stable_{kind}log2"), **looks[group.title])
+    _frame(axes, members, f"largest stable {KINDS[kind]}", kind)
 
 
 def _points(group: Group, field: str) -> tuple[list[int], list[float]]:
@@ -73,10 +89,10 @@ def _points(group: Group, field: str) -> tuple[list[int], list[float]]:
     return list(values), list(values.values())
 
 
-def _frame(axes: "Axes", members: Sequence[Group], title: str) -> None:
+def _frame(axes: "Axes", members: Sequence[Group], title: str, kind: str) -> None:
     size_ticks(axes, sorted({size for group in members for size in group.sizes}))
     rate_ticks(axes.yaxis)
     axes.set_xlabel(members[0].axis)
     axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
     if leftmost(axes):
-        axes.set_ylabel(RATE)
+        axes.set_ylabel(ACTIVITY_RATE if kind else RATE)

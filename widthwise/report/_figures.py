@@ -47,6 +47,9 @@ def transfer_figure(payload: Payload) -> "Figure":
     """
     found = groups(payload)
     columns = {1: 1, 2: 2, 4: 2}.get(len(found), 3)
+    if any(group.place for group in found) and len({group.label for group in found}) == 2:
+        # The two rules of a grid of sizes side by side.
+        columns = 2
     with styled():
         figure, grid = panels(len(found), columns, height=3.3)
         colors = {axis: shades([s for g in found if g.axis == axis for s in g.sizes]) for axis in AXES}
@@ -57,7 +60,7 @@ def transfer_figure(payload: Payload) -> "Figure":
             _frame_losses(grid, found)
         _size_legend(figure, colors, 4 * columns)
         _mark_legend(figure, any(g.bound(s) for g in found for s in g.sizes), 2 if columns == 1 else 4)
-        titles = [f"{group.label}, {group.axis}: {sentence(group)}" for group in found]
+        titles = [f"{group.title}, {group.axis}: {sentence(group)}" for group in found]
         figure.set_label(" ".join(["Final loss against base learning rate, one line per size.", *titles]))
     return figure
 
@@ -94,7 +97,7 @@ def _title(grid: Sequence["Axes"], found: Sequence[Group]) -> None:
     # The verdict stands in smaller letters below the title, which leaves the same room for it everywhere.
     room = 6 + 12 * max((verdict.count("\n") + 1 for verdict in verdicts), default=0)
     for axes, group, verdict in zip(grid, found, verdicts, strict=True):
-        title = "\n".join(textwrap.wrap(group.label + (f", over {group.axis}" if several else ""), 40))
+        title = "\n".join(textwrap.wrap(group.title + (f", over {group.axis}" if several else ""), 40))
         axes.set_title(title, loc="left", fontsize=10.5, fontweight="bold", pad=room)
         look: Look = {"fontsize": 9, "color": SOFT, "va": "top", "linespacing": 1.15}
         axes.annotate(verdict, (0, 1), (0, room - 2), xycoords="axes fraction", textcoords="offset points", **look)

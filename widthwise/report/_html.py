@@ -8,6 +8,7 @@ from ._drift import drift_figure
 from ._figures import transfer_figure
 from ._groups import Payload, failed, finite
 from ._save import atomically, svg
+from ._surfaces import activity_figure
 from ._verdict import verdicts
 from ._words import duration, name
 
@@ -34,7 +35,12 @@ def render(payload: Payload) -> str:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     # The drawings are our own and escape their text themselves.
-    figures = {"transfer": Markup(svg(transfer_figure(payload))), "drift": Markup(svg(drift_figure(payload)))}
+    drawn = {
+        "transfer": transfer_figure(payload),
+        "activity": activity_figure(payload),
+        "drift": drift_figure(payload),
+    }
+    figures = {name: None if figure is None else Markup(svg(figure)) for name, figure in drawn.items()}
     return environment.get_template("template.html").render(_content(payload) | {"figures": figures})
 
 

@@ -33,6 +33,7 @@ STYLE: Look = {
 }
 MANY = 8
 RATE = "base learning rate (log₂)"
+ACTIVITY_RATE = "activity rate (log₂)"
 
 
 @contextlib.contextmanager
@@ -46,8 +47,10 @@ def styled(**extra: Any) -> Iterator[None]:
         yield
 
 
-def panels(count: int, columns: int, height: float, share: bool = True) -> tuple["Figure", list["Axes"]]:
-    """A figure with so many panels, sharing their y axis; the places left over stay empty."""
+def panels(
+    count: int, columns: int, height: float, share: Literal["all", "row"] = "all"
+) -> tuple["Figure", list["Axes"]]:
+    """A figure with so many panels, all or those of a row sharing their y axis; places left over stay empty."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 

@@ -23,22 +23,33 @@ class Table:
 
 def summary_table(payload: Payload) -> Table:
     """One row per rule and axis: how far the best rate drifts and what that costs."""
-    columns = ["rule", "axis", "sizes", "drift of the best rate (octave per doubling)",
-               "drift of the largest stable rate (octave per doubling)", "cost of the rate tuned at the base",
-               "transfers"]  # fmt: skip
-    return Table(columns, _numeric(columns, 3, 6), [_summary_row(group) for group in groups(payload)])
+    found = groups(payload)
+    both = any(group.surfaces for group in found)
+    drifts = [f"drift of the {which} (octave per doubling)" for which in (
+        "best rate", "largest stable rate",
+        *(["best activity rate", "largest stable activity rate"] if both else []))]  # fmt: skip
+    columns = ["rule", "axis", "sizes", *drifts, "cost of the rate tuned at the base", "transfers"]
+    rows = [_summary_row(group, both) for group in found]
+    return Table(columns, _numeric(columns, 3, len(columns) - 1), rows)
 
 
-def _summary_row(group: Group) -> list[str]:
+def _summary_row(group: Group, both: bool) -> list[str]:
     answer = transfers(group)
     sizes = group.sizes
-    drift = with_error(group.scalar("drift_octaves_per_doubling"), group.scalar("drift_se"), sign=True)
+    kinds = ("", "activity_") if both else ("",)
+    drifts = [
+        text
+        for kind in kinds
+        for text in (
+            with_error(group.scalar(f"{kind}drift_octaves_per_doubling"), group.scalar(f"{kind}drift_se"), sign=True),
+            decimal(group.scalar(f"{kind}stable_drift"), sign=True),
+        )
+    ]
     return [
-        group.label,
+        group.title,
         group.axis,
         f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else "".join(map(str, sizes)) or NONE,
-        drift,
-        decimal(group.scalar("stable_drift"), sign=True),
+        *drifts,
         percent(group.scalar("regret")),
         NONE if answer is None else "yes" if answer else "no",
     ]
@@ -46,22 +57,34 @@ def _summary_row(group: Group) -> list[str]:
 
 def optima_table(payload: Payload) -> Table:
     """One row per rule and size: the best rate, its loss and what was measured there."""
-    columns = ["rule", "size", "best rate (log₂)", "largest stable rate (log₂)", "best loss", "curvature",
+    found = groups(payload)
+    both = any(group.surfaces for group in found)
+    activity = ["best activity rate (log₂)", "largest stable activity rate (log₂)"] if both else []
+    columns = ["rule", "size", "best rate (log₂)", "largest stable rate (log₂)", *activity, "best loss", "curvature",
                "cosine to backprop", "note"]  # fmt: skip
-    rows = [_optimum_row(group, size) for group in groups(payload) for size in group.sizes]
-    return Table(columns, _numeric(columns, 2, 7), rows)
+    rows = [_optimum_row(group, size, both) for group in found for size in group.sizes]
+    return Table(columns, _numeric(columns, 2, len(columns) - 1), rows)
 
 
-def _optimum_row(group: Group, size: int) -> list[str]:
+def _optimum_row(group: Group, size: int, both: bool) -> list[str]:
     notes = [
         *(["edge of the rates"] if group.flag("at_edge", size) else []),
         *(["next to divergence"] if group.flag("at_cliff", size) else []),
+        *(["edge of the activity rates"] if group.flag("activity_at_edge", size) else []),
+        *(["activity rate next to divergence"] if group.flag("activity_at_cliff", size) else []),
+    ]
+    rates = [
+        text
+        for kind in (("", "activity_") if both else ("",))
+        for text in (
+            with_error(group.value(f"optimum_{kind}log2", size), group.value(f"optimum_{kind}se", size)),
+            decimal(group.value(f"largest_stable_{kind}log2", size)),
+        )
     ]
     return [
-        group.label,
+        group.title,
         f"{group.axis} {size}",
-        with_error(group.value("optimum_log2", size), group.value("optimum_se", size)),
-        decimal(group.value("largest_stable_log2", size)),
+        *rates,
         number(group.value("best_loss", size)),
         number(group.value("curvature_at_optimum", size)),
         decimal(group.value("cosine_to_backprop_at_optimum", size), 3),
@@ -75,7 +98,7 @@ def settled_table(payload: Payload) -> Table:
     Rules without inference, like backpropagation, have no residual and no row.
     """
     rows = [
-        [group.label, f"{group.axis} {size}", power(residual), "yes" if residual <= SETTLED else "no"]
+        [group.title, f"{group.axis} {size}", power(residual), "yes" if residual <= SETTLED else "no"]
         for group in groups(payload)
         for size in group.sizes
         if (residual := group.value("residual_at_optimum", size)) is not None
@@ -126,7 +149,10 @@ def first_failures(payload: Payload) -> Table:
         "seed": lambda run: _plain(run.get("seed")),
     }
     lost = [run for run in payload.get("curves") or [] if failed(run)][:FIRST]
-    return Table([*columns], _numeric([*columns], 1, 5), [[say(run) for say in columns.values()] for run in lost])
+    if any(finite(run.get("log2_activity_rate")) is not None for run in lost):
+        columns["activity rate (log₂)"] = lambda run: decimal(finite(run.get("log2_activity_rate")))
+    rows = [[say(run) for say in columns.values()] for run in lost]
+    return Table([*columns], _numeric([*columns], 1, len(columns)), rows)
 
 
 def _failure_row(rule: str, size: str, runs: Sequence[Row]) -> list[str]:

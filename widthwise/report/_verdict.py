@@ -19,8 +19,8 @@ class Verdict:
 
 
 def verdicts(payload: Payload) -> list[Verdict]:
-    """One verdict for each algorithm, parameterization, optimizer and axis."""
-    return [Verdict(group.label, sentence(group), transfers(group)) for group in groups(payload)]
+    """One verdict for each algorithm, parameterization, optimizer, axis and, on a grid of sizes, other size."""
+    return [Verdict(group.title, sentence(group), transfers(group)) for group in groups(payload)]
 
 
 def transfers(group: Group) -> bool | None:
@@ -31,7 +31,7 @@ def transfers(group: Group) -> bool | None:
 
 def headline(group: Group) -> str:
     """The verdict as a title: `transfers`, or what moves."""
-    answer, drift = transfers(group), group.scalar("drift_octaves_per_doubling")
+    answer, (drift, what) = transfers(group), _largest_drift(group)
     if len(group.sizes) < 2:
         return "one size, no verdict"
     if answer is None:
@@ -40,8 +40,16 @@ def headline(group: Group) -> str:
         return "transfers"
     if drift is None:
         return "does not transfer: no optimum to follow"
-    moves = f"optimum moves {decimal(drift, 2 if abs(drift) < 0.95 else 1, sign=True)} octave per doubling"
+    moves = f"{what} moves {decimal(drift, 2 if abs(drift) < 0.95 else 1, sign=True)} octave per doubling"
     return f"does not transfer: {moves}"
+
+
+def _largest_drift(group: Group) -> tuple[float | None, str]:
+    """The drift of the rate that drifts more, and what to call it."""
+    weight, activity = (group.scalar(f"{kind}drift_octaves_per_doubling") for kind in ("", "activity_"))
+    if weight is None or activity is None or abs(activity) <= abs(weight):
+        return weight, "optimum"
+    return activity, "activity optimum"
 
 
 def sentence(group: Group) -> str:
@@ -55,15 +63,24 @@ def sentence(group: Group) -> str:
         start = f"a best rate was found at {group.axis} {min(found)} alone."
     else:
         start = _moves(group, found)
-    return " ".join([start, *_answer(group), *_transient(group, found), *_limits(group)])
+    return " ".join([start, *_activity(group), *_answer(group), *_transient(group, found), *_limits(group)])
 
 
 def _moves(group: Group, found: dict[int, float]) -> str:
-    first, last = min(found), max(found)
-    begin, shift = found[first], found[last] - found[first]
-    way = "" if abs(shift) < 0.05 else " up" if shift > 0 else " down"
-    cost = _cost(group, first, begin)
-    return f"the best rate moves {octaves(shift)}{way} over {group.axis} {first} to {last}{cost}."
+    cost = _cost(group, min(found), found[min(found)])
+    return f"the best rate moves {_shift(found)} over {group.axis} {min(found)} to {max(found)}{cost}."
+
+
+def _shift(found: dict[int, float]) -> str:
+    """How far a rate moves from the smallest to the largest size, and which way."""
+    shift = found[max(found)] - found[min(found)]
+    return octaves(shift) + ("" if abs(shift) < 0.05 else " up" if shift > 0 else " down")
+
+
+def _activity(group: Group) -> list[str]:
+    """How far the best activity rate moves, where activity rates were swept over several sizes."""
+    found = {size: best for size in group.sizes if (best := group.value("optimum_activity_log2", size)) is not None}
+    return [f"The best activity rate moves {_shift(found)}."] if len(found) > 1 else []
 
 
 def _cost(group: Group, first: int, begin: float) -> str:
@@ -94,11 +111,11 @@ def _transient(group: Group, found: dict[int, float]) -> list[str]:
 
 
 def _limits(group: Group) -> list[str]:
-    edge = [size for size in group.sizes if group.flag("at_edge", size)]
-    cliff = [size for size in group.sizes if group.flag("at_cliff", size)]
     limits = []
-    if edge:
-        limits.append(f"At {listed(edge)} it lies at the edge of the rates that were run: run more rates.")
-    if cliff:
-        limits.append(f"At {listed(cliff)} it is the last rate before divergence.")
+    for kind, it, rates in (("", "it", "rates"), ("activity_", "the activity rate", "activity rates")):
+        edge, cliff = ([size for size in group.sizes if group.flag(kind + at, size)] for at in ("at_edge", "at_cliff"))
+        if edge:
+            limits.append(f"At {listed(edge)} {it} lies at the edge of the {rates} that were run: run more {rates}.")
+        if cliff:
+            limits.append(f"At {listed(cliff)} {it} is the last {'rate ' if it == 'it' else ''}before divergence.")
     return limits

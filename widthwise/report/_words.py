@@ -6,6 +6,7 @@ from fractions import Fraction
 NAMES = {
     "pc": "PC", "bp": "BP", "fa": "FA", "dfa": "DFA", "tp": "TP", "dtp": "DTP", "ep": "EP",
     "sp": "SP", "mup": "muP", "ntp": "NTP", "mupc": "muPC",
+    "mupc_constant": "muPC constant", "mupc_uniform": "muPC uniform",
     "sgd": "SGD", "adam": "Adam", "adamw": "AdamW",
 }  # fmt: skip
 NONE = "–"

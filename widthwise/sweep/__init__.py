@@ -1,8 +1,10 @@
 """Sweeps: groups of runs in one program each, a store that loses nothing, and the transfer summary."""
 
-from ._run import Group as Group
+from ._group import Group as Group
+from ._group import Member as Member
+from ._group import members as members
+from ._group import with_activity_rate as with_activity_rate
 from ._run import Training as Training
-from ._run import members as members
 from ._run import run_group as run_group
 from ._store import RunStore as RunStore
 from ._store import content_hash as content_hash

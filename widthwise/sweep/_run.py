@@ -1,4 +1,4 @@
-"""One group: rates times seeds of one shape, through one compiled program."""
+"""One group: weight rates, activity rates and seeds of one shape, through one compiled program."""
 
 import dataclasses
 import math
@@ -12,14 +12,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array
 
 from .._errors import InputError
 from .._loss import Loss, mse
 from ..algorithms import AbstractAlgorithm, Learner
 from ..data import Dataset
 from ..network import Built
-from ..parameterization import Parameterization
 from ..training import (
     Examples,
     batches_per_epoch,
@@ -34,6 +33,7 @@ from ..training import (
     start,
     streams,
 )
+from ._group import Group, Member, with_activity_rate
 
 # Below this width one product of many networks is faster than many products (docs/performance.md, sweeps).
 VMAP_BELOW = 128
@@ -70,24 +70,6 @@ class Training:
         return total
 
 
-class Group(NamedTuple):
-    """The runs that share one compiled program: all rates and seeds at one size.
-
-    **Fields:** `build(key)`: the network; `algorithm`; `table`; `labels`: algorithm, parameterization, optimizer,
-    width, depth.
-    """
-
-    build: Callable[[PRNGKeyArray], Built]
-    algorithm: AbstractAlgorithm
-    table: Parameterization
-    labels: dict[str, Any]
-
-
-def members(log2_rates: Sequence[float], seeds: Sequence[int]) -> list[tuple[int, float]]:
-    """The (seed, log2 rate) of a group's runs, in order: a function of the sweep alone."""
-    return [(seed, rate) for seed in seeds for rate in log2_rates]
-
-
 def run_group(
     group: Group,
     data: Dataset,
@@ -102,9 +84,10 @@ def run_group(
     **Arguments:** `group`, `data`, `training`; `log2_rates`: of the base rate; `seeds`; `on_runs`: told how many runs
     have ended.
 
-    **Returns:** one row a run, in the order of `members`: the labels, `log2_rate`, `seed`, `final_loss` (on the whole
-    training set after the last step), `diverged`, `residual_median`, `iterations_median`, `settled` (of examples),
-    `cosine_to_backprop`, `cosine_layer_min`, `curvature` (None where the algorithm has none), `curve`, `seconds`.
+    **Returns:** one row a run, in the order of `group.members`: the labels, `gamma_bar`, `output_precision`, `seed`,
+    `log2_rate`, `log2_activity_rate`, `final_loss` (on the whole training set after the last step), `diverged`,
+    `residual_median`, `iterations_median`, `settled` (share of examples), `cosine_to_backprop`, `cosine_layer_min`,
+    `curvature` (None where the algorithm has none), `curve`, `seconds`.
     """
     builts = [group.build(streams(seed).init) for seed in seeds]
     if builts[0].table != group.table:
@@ -125,13 +108,13 @@ def run_group(
     )
     program = _program(builts[0], group.algorithm, training, total)
     zero = _loss_of_zero(train_data, training.loss)
-    runs = [(seeds.index(seed), 2.0**rate) for seed, rate in members(log2_rates, seeds)]
+    members = group.members(log2_rates, seeds)
+    chunk = _chunk_size(group.labels["width"], len(seeds) * len(log2_rates))
     rows: list[dict[str, Any]] = []
-    for found, seconds in _chunks(program, shared, runs, _chunk_size(group.labels["width"], len(runs)), dtype):
+    for found, seconds in _chunks(program, shared, _arguments(members, seeds, dtype), chunk):
         rows += [_row(one, zero, seconds) for one in found]
         on_runs(len(found))
-    identities = [{"log2_rate": rate, "seed": seed} for seed, rate in members(log2_rates, seeds)]
-    return [group.labels | identity | row for identity, row in zip(identities, rows, strict=True)]
+    return [group.described() | member._asdict() | row for member, row in zip(members, rows, strict=True)]
 
 
 class _Shared(NamedTuple):
@@ -144,8 +127,16 @@ class _Shared(NamedTuple):
     algorithm: Any
 
 
+class _Runs(NamedTuple):
+    """Runs of a group, stacked: index of the seed, base rate, and activity rate (None where it is not swept)."""
+
+    seeds: Any
+    rates: Any
+    activity_rates: Any
+
+
 def _program(built: Built, algorithm: AbstractAlgorithm, training: Training, total: int) -> Callable[..., Any]:
-    """The group's one compiled program: a chunk of runs, each named by its seed's index and its rate."""
+    """The group's one compiled program: a chunk of runs, each named by its seed's index and its rates."""
     network_static = eqx.filter(built.network, eqx.is_array, inverse=True)
     algorithm_static = eqx.filter(algorithm, eqx.is_array, inverse=True)
     transform = optimizer(
@@ -153,46 +144,61 @@ def _program(built: Built, algorithm: AbstractAlgorithm, training: Training, tot
     )
     sample = jnp.asarray(sampled(total))
 
-    def one(shared: _Shared, seed: Array, rate: Float[Array, ""]) -> dict[str, Array]:
+    def one(shared: _Shared, run: _Runs) -> dict[str, Array]:
         rule = eqx.combine(shared.algorithm, algorithm_static)
+        if run.activity_rates is not None:
+            rule = with_activity_rate(rule, run.activity_rates)
+        seed = run.seeds
         network = eqx.combine(jax.tree.map(lambda leaf: leaf[seed], shared.networks), network_static)
         learner: Learner = rule.init(eqx.tree_at(lambda b: b.network, built, network), key=shared.keys[seed])
         step = make_step(rule, transform, training.loss, schedule(training.decay, total))
         state, metrics = scan_steps(
-            step, start(learner, transform, rate), shared.data, shared.orders[seed], sample, shared.keys[seed]
+            step, start(learner, transform, run.rates), shared.data, shared.orders[seed], sample, shared.keys[seed]
         )
         final, _ = evaluate(state.learner.network, shared.data, training.loss)
         return metrics | {"final_loss": final}
 
     @jax.jit
-    def chunk(shared: _Shared, seeds: Array, rates: Array) -> dict[str, Array]:
-        if seeds.shape[0] == 1:
-            return jax.tree.map(lambda leaf: leaf[None], one(shared, seeds[0], rates[0]))
-        return jax.vmap(one, (None, 0, 0))(shared, seeds, rates)
+    def chunk(shared: _Shared, runs: _Runs) -> dict[str, Array]:
+        if runs.seeds.shape[0] == 1:
+            return jax.tree.map(lambda leaf: leaf[None], one(shared, jax.tree.map(lambda leaf: leaf[0], runs)))
+        return jax.vmap(one, (None, 0))(shared, runs)
 
     return chunk
 
 
+def _arguments(members: Sequence[Member], seeds: Sequence[int], dtype: Any) -> _Runs:
+    """The runs of a group as the program takes them."""
+    activity = [2.0**one.log2_activity_rate for one in members if one.log2_activity_rate is not None]
+    return _Runs(
+        np.asarray([seeds.index(one.seed) for one in members]),
+        np.asarray([2.0**one.log2_rate for one in members], dtype),
+        np.asarray(activity, dtype) if activity else None,
+    )
+
+
 def _chunk_size(width: int, runs: int) -> int:
-    """How many runs one call trains: a function of the shape alone, so that results never depend on the machine."""
+    """How many runs one call trains: a function of the shape alone, so that results never depend on the machine.
+
+    **Arguments:** `width`; `runs`: of one activity rate. Runs that share a call all wait for the one that takes most
+    iterations, and these depend on the activity rate above all.
+    """
     return runs if width < VMAP_BELOW else 1
 
 
 def _chunks(
-    program: Callable[..., Any], shared: _Shared, runs: list[tuple[int, float]], size: int, dtype: Any
+    program: Callable[..., Any], shared: _Shared, runs: _Runs, size: int
 ) -> Iterator[tuple[list[dict[str, np.ndarray]], float]]:
     """Results of chunk after chunk, in order; two at a time, as XLA keeps about one core busy on these shapes."""
 
     def call(first: int) -> tuple[list[dict[str, np.ndarray]], float]:
-        part = runs[first : first + size]
-        seeds = jnp.asarray([seed for seed, _ in part])
-        rates = jnp.asarray([rate for _, rate in part], dtype)
+        part = jax.tree.map(lambda leaf: leaf[first : first + size], runs)
         began = time.perf_counter()
-        found = jax.device_get(program(shared, seeds, rates))
-        seconds = (time.perf_counter() - began) / len(part)
-        return [{name: values[i] for name, values in found.items()} for i in range(len(part))], seconds
+        found = jax.device_get(program(shared, part))
+        seconds = (time.perf_counter() - began) / size
+        return [{name: values[i] for name, values in found.items()} for i in range(size)], seconds
 
-    firsts = list(range(0, len(runs), size))
+    firsts = list(range(0, runs.seeds.shape[0], size))
     # The first call compiles; the others then find the program.
     yield call(firsts[0])
     workers = 2 if jax.default_backend() == "cpu" and (os.cpu_count() or 1) > 1 else 1

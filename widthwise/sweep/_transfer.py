@@ -3,6 +3,8 @@
 import dataclasses
 import datetime
 import functools
+import inspect
+import itertools
 import math
 import platform
 import time
@@ -11,8 +13,8 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
 
 from .. import __version__
 from .._errors import InputError
@@ -21,12 +23,15 @@ from ..algorithms import AbstractAlgorithm
 from ..data import Dataset
 from ..network import Built
 from ..parameterization import Parameterization, to_json
-from ..report import save, transfer_figure, verdicts, write
-from ._run import Group, Training, run_group
+from ..report import activity_figure, save, transfer_figure, write
+from ._group import Group, with_activity_rate
+from ._run import Training, run_group
 from ._store import content_hash, jsonable, write_json
 from ._summary import summarize
+from ._text import summary_text
 
-SCHEMA_VERSION = 1
+# 2: runs also differ by their activity rate.
+SCHEMA_VERSION = 2
 MOST_RATES = 1000
 # 2^±126 are the ends of float32's normal numbers.
 LARGEST_LOG2 = 126.0
@@ -36,7 +41,10 @@ CURVE_FIELDS = (
     "optimizer",
     "width",
     "depth",
+    "gamma_bar",
+    "output_precision",
     "log2_rate",
+    "log2_activity_rate",
     "seed",
     "final_loss",
     "diverged",
@@ -80,8 +88,14 @@ class TransferResult:
         return summary_text(self.payload)
 
     def plot(self, path: str | Path) -> None:
-        """The curves, minima marked, as .png, .svg or .pdf."""
-        save(transfer_figure(jsonable(self.payload)), Path(path))
+        """The curves, minima marked, as .png, .svg or .pdf.
+
+        Where activity rates were swept, a second file, its name ending in `_activity`, shows the loss over both rates.
+        """
+        payload, path = jsonable(self.payload), Path(path)
+        save(transfer_figure(payload), path)
+        if (figure := activity_figure(payload)) is not None:
+            save(figure, path.with_stem(f"{path.stem}_activity"))
 
     def write(self, directory: str | Path) -> Path:
         """Write `transfer.json` and `report.html`; returns the report's path."""
@@ -92,8 +106,8 @@ class TransferResult:
         return Path(write(payload, home / "report.html"))
 
 
-def grid(start: float, stop: float, step: float) -> list[float]:
-    """Evenly spaced log2 rates, the stop included.
+def grid(start: float, stop: float, step: float, *, what: str = "log2 rates") -> list[float]:
+    """Evenly spaced log2 rates, the stop included; `what` names them in errors.
 
     **Raises:** `InputError` for an empty range or a step that is not positive.
 
@@ -101,18 +115,18 @@ def grid(start: float, stop: float, step: float) -> list[float]:
     [-1.0, -0.5, 0.0]
     """
     if not (all(map(math.isfinite, (start, stop, step))) and step > 0 and stop >= start):
-        raise InputError(f"log2 rates {start} {stop} {step}: expected START <= STOP and STEP > 0, as in -5 2 0.5")
+        raise InputError(f"{what} {start} {stop} {step}: expected START <= STOP and STEP > 0, as in -5 2 0.5")
     if max(abs(start), abs(stop)) > LARGEST_LOG2:
-        raise InputError(f"log2 rates {start} to {stop}: beyond ±{LARGEST_LOG2:g} a rate is 0 or infinite in float32")
+        raise InputError(f"{what} {start} to {stop}: beyond ±{LARGEST_LOG2:g} a rate is 0 or infinite in float32")
     count = (stop - start) / step + 1
     if count > MOST_RATES:
-        raise InputError(f"log2 rates {start} {stop} {step}: {count:.0f} rates; at most {MOST_RATES} can be run")
+        raise InputError(f"{what} {start} {stop} {step}: {count:.0f} rates; at most {MOST_RATES} can be run")
     count = math.floor(count + 1e-9)
     return [round(start + index * step, 12) for index in range(count)]
 
 
 def transfer(
-    build: Callable[[int, PRNGKeyArray], Built],
+    build: Callable[..., Built],
     algorithm: AbstractAlgorithm,
     table: Parameterization,
     *,
@@ -120,6 +134,7 @@ def transfer(
     widths: Sequence[int] | None = None,
     depths: Sequence[int] | None = None,
     log2_rates: tuple[float, float, float] = (-5, 2, 0.5),
+    log2_activity_rates: tuple[float, float, float] | None = None,
     seeds: int = 3,
     steps: int | None = 40,
     epochs: int | None = None,
@@ -134,24 +149,26 @@ def transfer(
     """Find the best rate at every size, and whether the smallest size's is good for the largest.
 
     **Arguments:** `build(size, key)`: the network at a width or, with `depths`, at a depth, built from `table`;
-    `algorithm`; `data`; `widths` or `depths`: the sizes, one of them; `log2_rates`: (start, stop, step) of the base
-    rate, stop included; `seeds`: how many; the rest: how each run is trained (see `sweep.Training`); `on_runs`: told
-    how many runs have ended.
+    `build(width, depth, key)` with both; `algorithm`; `data`; `widths` or `depths`: the sizes, one of them, or both
+    for a grid, which is summarized over the widths at every depth and over the depths at every width; `log2_rates`:
+    (start, stop, step) of the base rate, stop included; `log2_activity_rates`: the same of predictive coding's step
+    of inference, which then replaces the relaxation's own `rate`: every pair of rates is run; `seeds`: how many; the
+    rest: how each run is trained (see `sweep.Training`); `on_runs`: told how many runs have ended.
 
     **Returns:** a `TransferResult`: `.summary()`, `.plot(path)`, `.write(directory)`, `.transfers`.
 
-    **Raises:** `InputError` for empty ranges, both or neither of widths and depths, and settings out of range.
+    **Raises:** `InputError` for empty ranges, neither widths nor depths, a `build` that does not take them, settings
+    out of range, and activity rates where the algorithm or its relaxation has none.
 
     Source: definitions in `sweep/_summary.py`; Tensor Programs V (arXiv 2203.03466) for the experiment.
     """
-    if (widths is None) == (depths is None):
-        raise InputError("give widths or depths, one of them: the sizes to transfer across")
-    axis, sizes = ("width", widths) if depths is None else ("depth", depths)
+    axis, sizes = _sizes(build, widths, depths)
     steps = None if epochs is not None else steps
     training = Training(steps, epochs, batch_size, loss, momentum, epsilon, weight_decay, decay)
+    activity = None if log2_activity_rates is None else grid(*log2_activity_rates, what="log2 activity rates")
     groups = []
-    for size in sorted(set(sizes or [])):
-        built = build(size, jax.random.key(0))
+    for size in sizes:
+        built = build(*size, jax.random.key(0))
         labels = {
             "algorithm": algorithm.name,
             "parameterization": table.name,
@@ -159,9 +176,27 @@ def transfer(
             "width": _width(built),
             "depth": built.network.depth,
         }
-        groups.append(Group(functools.partial(build, size), algorithm, table, labels))
+        groups.append(Group(functools.partial(build, *size), algorithm, table, labels, activity))
     settings = {"data": data.name, "steps": steps, "epochs": epochs, "batch_size": batch_size, "seeds": seeds}
     return run_sweep(groups, data, training, grid(*log2_rates), seeds, axis=axis, settings=settings, on_runs=on_runs)
+
+
+def _sizes(
+    build: Callable[..., Built], widths: Sequence[int] | None, depths: Sequence[int] | None
+) -> tuple[str, list[tuple[int, ...]]]:
+    """The axis, and what `build` is given at every size, before the key."""
+    given = {name: sorted(set(sizes)) for name, sizes in (("width", widths), ("depth", depths)) if sizes is not None}
+    wanted = f"build({', '.join([*given, 'key'])})"
+    if not given:
+        raise InputError("give widths or depths, one of them or both: the sizes to transfer across")
+    try:
+        inspect.signature(build).bind(*given, "key")
+    except TypeError:
+        raise InputError(
+            f"build{inspect.signature(build)} cannot be called as {wanted}: give widths or depths, one of them, to a "
+            "build(size, key), or both to a build(width, depth, key)"
+        ) from None
+    return "grid" if len(given) > 1 else next(iter(given)), list(itertools.product(*given.values()))
 
 
 def run_sweep(
@@ -180,7 +215,7 @@ def run_sweep(
 ) -> TransferResult:
     """Run all groups that are not stored yet, and summarize.
 
-    **Arguments:** `groups`; `data`, `training`, `log2_rates`, `seeds`; `axis`: what the sizes are; `settings`: for the
+    **Arguments:** `groups`; `data`, `training`, `log2_rates`, `seeds`; `axis`: see `summarize`; `settings`: for the
     report; `identities`: what defines each group, hashed with seed and rate to name its runs; `command`: the exact
     command; `store`: finished groups are read from it and new ones appended; `on_runs`.
 
@@ -188,15 +223,23 @@ def run_sweep(
     """
     if seeds < 1 or not groups:
         raise InputError(f"seeds {seeds}, sizes {len(groups)}: at least one of each is needed")
+    for group in groups:
+        if group.log2_activity_rates is not None:
+            with_activity_rate(group.algorithm, jnp.ones(()))
     began = time.perf_counter()
     chosen = list(range(seeds))
     rows: list[dict[str, Any]] = []
     for index, group in enumerate(groups):
         identity = identities[index] if identities is not None else group.labels
-        names = [content_hash({**identity, "seed": seed, "log2_rate": rate}) for seed in chosen for rate in log2_rates]
+        members = group.members(log2_rates, chosen)
+        names = [content_hash(identity | member.named()) for member in members]
         stored = store.records() if store is not None else {}
         if all(name in stored for name in names):
-            rows += [stored[name]["run"] for name in names]
+            # A record of an earlier version lacks the fields that came later.
+            rows += [
+                group.described() | member._asdict() | stored[name]["run"]
+                for name, member in zip(names, members, strict=True)
+            ]
             on_runs(len(names))
             continue
         found = run_group(group, data, training, log2_rates, chosen, on_runs=on_runs)
@@ -259,34 +302,3 @@ def device() -> str:
 def _width(built: Built) -> int:
     """N: the fan-in of the readout."""
     return int(jax.tree.leaves(built.network.segments[-1])[0].shape[-1])
-
-
-def summary_text(payload: dict[str, Any]) -> str:
-    """The optimum at every size and the verdict of every rule, as text."""
-    lines = []
-    for row in payload["summary"]:
-        lines.append(f"{row['algorithm']}, {row['parameterization']}, {row['optimizer']}, by {row['axis']}:")
-        lines.append(f"  {row['axis']:>8s}  best log2 rate     largest stable   best loss   residual")
-        spread = [None] * len(row["sizes"]) if row["optimum_se"] is None else row["optimum_se"]
-        columns = zip(
-            row["sizes"],
-            row["optimum_log2"],
-            spread,
-            row["largest_stable_log2"],
-            row["best_loss"],
-            row["residual_at_optimum"],
-            row["at_cliff"],
-            strict=True,
-        )
-        for size, best, error, stable, loss, residual, cliff in columns:
-            lines.append(
-                f"  {size:8d}  {_number(best, 7.2)} ± {_number(error, 4.2)}{' cliff' if cliff else '      '}"
-                f"  {_number(stable, 7.2)}     {_number(loss, 9.4)}   {_number(residual, 8.1, 'e')}"
-            )
-    lines += [f"{verdict.label}: {verdict.sentence}" for verdict in verdicts(jsonable(payload))]
-    return "\n".join(lines)
-
-
-def _number(value: float | None, form: float, kind: str = "f") -> str:
-    width = int(form)
-    return f"{'-':>{width}s}" if value is None or not math.isfinite(value) else f"{value:{form}{kind}}"

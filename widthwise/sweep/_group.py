@@ -1,0 +1,81 @@
+"""What the runs of one compiled program share, and what tells them apart."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .._errors import InputError
+from ..algorithms import AbstractAlgorithm
+from ..network import Built
+from ..parameterization import Parameterization
+
+
+class Member(NamedTuple):
+    """What tells one run of a group from the others: `log2_activity_rate` is None where none is swept."""
+
+    seed: int
+    log2_rate: float
+    log2_activity_rate: float | None = None
+
+    def named(self) -> dict[str, float]:
+        """The fields that are set: what a run's name is made from."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+
+def members(
+    log2_rates: Sequence[float], seeds: Sequence[int], log2_activity_rates: Sequence[float] | None = None
+) -> list[Member]:
+    """A group's runs in order, a function of the sweep alone: one activity rate after the other."""
+    activity = [None] if log2_activity_rates is None else log2_activity_rates
+    return [Member(seed, rate, other) for other in activity for seed in seeds for rate in log2_rates]
+
+
+class Group(NamedTuple):
+    """The runs that share one compiled program: all rates and seeds at one size.
+
+    **Fields:** `build(key)`: the network; `algorithm`; `table`; `labels`: algorithm, parameterization, optimizer,
+    width, depth; `log2_activity_rates`: of the relaxation, instead of its own `rate`; None to leave it as it is.
+    """
+
+    build: Callable[[PRNGKeyArray], Built]
+    algorithm: AbstractAlgorithm
+    table: Parameterization
+    labels: dict[str, Any]
+    log2_activity_rates: Sequence[float] | None = None
+
+    def members(self, log2_rates: Sequence[float], seeds: Sequence[int]) -> list[Member]:
+        """The group's runs in order."""
+        return members(log2_rates, seeds, self.log2_activity_rates)
+
+    def described(self) -> dict[str, Any]:
+        """What all rows of the group say: its labels, and γ̄ and γ' where there is an output precision."""
+        precision = getattr(self.algorithm, "output_precision", None)
+        return self.labels | {
+            "gamma_bar": None if precision is None else str(self.table.gamma_bar),
+            # The shortest decimal of the array's own precision: 0.1, not 0.10000000149.
+            "output_precision": None if precision is None else float(str(np.asarray(precision))),
+        }
+
+
+def with_activity_rate(algorithm: AbstractAlgorithm, rate: Float[Array, ""]) -> AbstractAlgorithm:
+    """The algorithm whose relaxation makes steps of another size.
+
+    **Arguments:** `algorithm`: with a `relaxation` that has an array field `rate`; `rate`.
+
+    **Raises:** `InputError` where there is no such field.
+    """
+    relaxation = getattr(algorithm, "relaxation", None)
+    if relaxation is None:
+        raise InputError(
+            f"log2_activity_rates: {algorithm.name!r} has no activity rate to sweep; predictive coding ('pc') has one"
+        )
+    if "rate" not in {field.name for field in dataclasses.fields(relaxation) if not field.metadata.get("static")}:
+        raise InputError(
+            f"log2_activity_rates: the relaxation {type(relaxation).__name__} has no rate to sweep; "
+            "ErrorDescent ('error') and ActivityDescent ('descent') have one"
+        )
+    return eqx.tree_at(lambda rule: rule.relaxation.rate, algorithm, rate, is_leaf=lambda leaf: leaf is None)
