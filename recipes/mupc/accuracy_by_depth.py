@@ -21,7 +21,7 @@ ROWS = {
     "one": "--algorithm pc --relaxation auto --iterations 60",
 }
 ACTIVATIONS = ("silu", "tanh", "relu")
-LOG2_RATES = (-8.0, -7.0, -6.0, -5.0, -4.0)
+LOG2_RATES = (-7.0, -6.0, -5.0, -4.0, -3.0, -2.0)
 TUNED_AT = 16
 
 
