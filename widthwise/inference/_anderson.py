@@ -12,17 +12,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ..network import States
 from ._base import Point, Problem, curvature_step
 from ._checks import at_least_one, positive
-from ._search import AbstractSearch, Tried, chosen, dot, preconditioned, times
+from ._search import AbstractSearch, Tried
+from ._vector import Vector, chosen, dot, minus, plus, preconditioned, times
 
 
 class Last(NamedTuple):
     """Δe and Δ∇F of the last kept step (zero before the first), and the step s of the plain iteration."""
 
-    move: States
-    change: States
+    move: Vector
+    change: Vector
     step: Float[Array, " batch"]
 
 
@@ -42,21 +42,21 @@ class Anderson(AbstractSearch):
     iterations: int = eqx.field(static=True, default=24, converter=at_least_one("iterations"))
     tolerance: Float[Array, ""] = eqx.field(default=1e-2, converter=positive("tolerance"))
 
-    def first(self, problem: Problem, start: Point, gradient: States) -> tuple[Float[Array, " batch"], Last]:
+    def first(self, problem: Problem, start: Point, gradient: Vector) -> tuple[Float[Array, " batch"], Last]:
         """A whole plain step, and nothing remembered."""
         zero = jax.tree.map(jnp.zeros_like, gradient)
         step = curvature_step(problem, start)
         return jnp.ones_like(step), Last(zero, zero, step)
 
     def direction(
-        self, problem: Problem, point: Point, gradient: States, memory: Last, number: Int[Array, ""]
-    ) -> States:
+        self, problem: Problem, point: Point, gradient: Vector, memory: Last, number: Int[Array, ""]
+    ) -> Vector:
         """The plain step, mixed with the last one."""
-        plain = times(preconditioned(problem, gradient, -1.0), memory.step)
-        turn = times(preconditioned(problem, memory.change, -1.0), memory.step)
+        plain = times(preconditioned(problem, gradient, point.errors), -memory.step)
+        turn = times(preconditioned(problem, memory.change, point.errors), -memory.step)
         length = dot(turn, turn)
         mixing = jnp.where(length > 0, dot(plain, turn) / jnp.where(length > 0, length, 1.0), 0.0)
-        return jax.tree.map(lambda p, m, t: p - m - t, plain, times(memory.move, mixing), times(turn, mixing))
+        return minus(plain, times(plus(memory.move, turn), mixing))
 
     def remembered(self, memory: Last, tried: Tried) -> Last:
         """The last kept step."""

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ..network import States, square_norm
-from ._base import AbstractRelaxation, Point, Problem, Settled, curvature_step, scaled
+from ._base import AbstractRelaxation, Point, Problem, Settled, curvature_step
 from ._checks import array_or_none, at_least_one, positive
+from ._vector import Vector, dot, minus, packed, preconditioned, times, unpacked
 
 
 class ErrorDescent(AbstractRelaxation):
@@ -42,8 +42,8 @@ class ErrorDescent(AbstractRelaxation):
 
     def __call__(self, problem: Problem, start: Point) -> tuple[Point, Settled]:
         """Descend from `start` until every example has settled or `iterations` updates are made."""
-        gradient = problem.gradient(start)
-        initial = square_norm(gradient)
+        gradient = packed(problem.gradient(start))
+        initial = dot(gradient, gradient)
         threshold = initial * self.tolerance.astype(initial.dtype) ** 2
         step = self._first_step(problem, start)
         count = jnp.zeros(initial.shape, jnp.int32)
@@ -54,13 +54,14 @@ class ErrorDescent(AbstractRelaxation):
 
         def update(carry: tuple[Any, ...]) -> tuple[Any, ...]:
             turn, point, gradient, step, active, count = carry
-            move = _move(problem, gradient, jnp.where(active, -step, 0.0))
-            moved = problem.at(jax.tree.map(jnp.add, point.errors, move), start)
-            new = problem.gradient(moved)
+            move = times(preconditioned(problem, gradient, point.errors), jnp.where(active, -step, 0.0))
+            errors = jax.tree.map(jnp.add, point.errors, unpacked(move, point.errors))
+            moved = problem.at(errors, start)
+            new = packed(problem.gradient(moved))
             if self.rate is None:
-                step = jnp.minimum(step, _barzilai_borwein(problem, move, gradient, new, step))
+                step = jnp.minimum(step, _barzilai_borwein(move, gradient, minus(new, gradient), step))
             count = count + active.astype(jnp.int32)
-            return turn + 1, moved, new, step, active & ~(square_norm(new) <= threshold), count
+            return turn + 1, moved, new, step, active & ~(dot(new, new) <= threshold), count
 
         state = (jnp.zeros((), jnp.int32), start, gradient, step, initial > 0, count)
         _, point, _, _, _, count = jax.lax.while_loop(unsettled, update, state)
@@ -73,20 +74,10 @@ class ErrorDescent(AbstractRelaxation):
         return jnp.full(problem.y.shape[:1], self.rate, problem.y.dtype)
 
 
-def _move(problem: Problem, gradient: States, step: Float[Array, " batch"]) -> States:
-    """step γ_l^-1 ∇_{e_l} F for every example's own step."""
-    return tuple(
-        jax.tree.map(lambda g, p=precision: jax.vmap(scaled, (None, 0))(step, g) / p, state)
-        for precision, state in zip(problem.precisions[:-1], gradient, strict=True)
-    )
-
-
 def _barzilai_borwein(
-    problem: Problem, move: States, old: States, new: States, step: Float[Array, " batch"]
+    move: Vector, gradient: Vector, change: Vector, step: Float[Array, " batch"]
 ) -> Float[Array, " batch"]:
-    """⟨Δe, Γ Δe⟩ / ⟨Δe, Δ∇⟩, or the old step where the energy curves downwards."""
-    change = jax.tree.map(jnp.subtract, new, old)
-    products = jax.tree.map(jnp.multiply, move, change)
-    along = sum(jnp.sum(leaf, axis=(0, *range(2, leaf.ndim))) for leaf in jax.tree.leaves(products))
-    length = square_norm(move, problem.precisions[:-1])
+    """⟨Δe, Γ Δe⟩ / ⟨Δe, Δ∇⟩, or the old step where the energy curves downwards; Γ Δe = −s ∇F."""
+    along = dot(move, change)
+    length = -step * dot(move, gradient)
     return jnp.where(along > 0, length / jnp.where(along > 0, along, 1.0), step)

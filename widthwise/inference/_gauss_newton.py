@@ -17,6 +17,7 @@ from ..network import States, perturbed, pullback
 from ._base import Point, Problem, scaled
 from ._checks import at_least_one, positive
 from ._search import AbstractSearch, Tried
+from ._vector import Vector, packed
 
 
 class GaussNewton(AbstractSearch):
@@ -39,7 +40,7 @@ class GaussNewton(AbstractSearch):
     products: int = eqx.field(static=True, default=4, converter=at_least_one("products"))
     tolerance: Float[Array, ""] = eqx.field(default=1e-2, converter=positive("tolerance"))
 
-    def first(self, problem: Problem, start: Point, gradient: States) -> tuple[Float[Array, " batch"], None]:
+    def first(self, problem: Problem, start: Point, gradient: Vector) -> tuple[Float[Array, " batch"], None]:
         """A whole step."""
         return jnp.ones(problem.y.shape[:1], problem.y.dtype), None
 
@@ -47,17 +48,29 @@ class GaussNewton(AbstractSearch):
         """Nothing."""
 
     def direction(
-        self, problem: Problem, point: Point, gradient: States, memory: None, number: Int[Array, ""]
-    ) -> States:
-        """Γ^-1 J^T λ − e."""
+        self, problem: Problem, point: Point, gradient: Vector, memory: None, number: Int[Array, ""]
+    ) -> Vector:
+        """Γ^-1 J^T λ − e, λ by conjugate gradients whose iterates are kept in error space.
+
+        The first turn of the loop makes the right-hand side from J e, so that one compiled pair of sweeps, J v and
+        Γ^-1 J^T p, serves for all.
+        """
         top = problem.precisions[-1]
-        right = scaled(top, point.output_error + _pushed(problem, point, point.errors))
 
-        def product(v: Array) -> Array:
-            return v + scaled(top, _pushed(problem, point, _pulled(problem, point, v)))
+        def turn(count: Array, carry: Any) -> Any:
+            found, residual, p, v = carry
+            pushed = _pushed(problem, point, v)
+            along = p + scaled(top, pushed)
+            alpha = _ratio(residual, residual, p, along)
+            left = jnp.where(count == 0, scaled(top, point.output_error + pushed), residual - alpha * along)
+            p = left + _ratio(left, left, residual, residual) * p
+            found = jax.tree.map(lambda f, v: f + jax.vmap(scaled, (None, 0))(alpha[:, 0], v), found, v)
+            return found, left, p, _pulled(problem, point, p)
 
-        multiplier = _conjugate_gradients(product, right, self.products)
-        return jax.tree.map(jnp.subtract, _pulled(problem, point, multiplier), point.errors)
+        zero = jnp.zeros_like(problem.y)
+        start = (jax.tree.map(jnp.zeros_like, point.errors), zero, zero, point.errors)
+        found = jax.lax.fori_loop(0, self.products + 1, turn, start)[0]
+        return packed(jax.tree.map(jnp.subtract, found, point.errors))
 
 
 def _pulled(problem: Problem, point: Point, v: Float[Array, "batch out"]) -> States:
@@ -75,20 +88,6 @@ def _pushed(problem: Problem, point: Point, errors: States) -> Float[Array, "bat
         return jnp.zeros_like(problem.y)
     first = jax.tree.map(lambda h, e: h[0] - e[0], point.states[0], point.errors[0])
     return jax.jvp(lambda e: perturbed(problem.network, first, e)[1], (point.errors,), (errors,))[1]
-
-
-def _conjugate_gradients(product: Any, right: Float[Array, "batch out"], count: int) -> Float[Array, "batch out"]:
-    """x after `count` steps of conjugate gradients on product(x) = right, every example on its own."""
-
-    def step(_: Any, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        x, residual, direction = carry
-        along = product(direction)
-        x = x + _ratio(residual, residual, direction, along) * direction
-        left = residual - _ratio(residual, residual, direction, along) * along
-        return x, left, left + _ratio(left, left, residual, residual) * direction
-
-    zero = jnp.zeros_like(right)
-    return jax.lax.fori_loop(0, count, step, (zero, right, right))[0]
 
 
 def _ratio(a: Array, b: Array, c: Array, d: Array) -> Float[Array, "batch 1"]:

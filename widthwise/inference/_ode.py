@@ -16,7 +16,6 @@ from jaxtyping import Array, Bool, Float
 from ..network import States, square_norm
 from ._base import AbstractRelaxation, Point, Problem, Settled
 from ._checks import at_least_one, positive
-from ._search import preconditioned
 
 
 class OdeFlow(AbstractRelaxation):
@@ -56,7 +55,11 @@ class OdeFlow(AbstractRelaxation):
         threshold = square_norm(alone.gradient(start)) * self.tolerance.astype(y.dtype) ** 2
 
         def field(time: Any, errors: States, args: Any) -> States:
-            return preconditioned(alone, alone.gradient(alone.at(errors, start)), -1.0)
+            gradient = alone.gradient(alone.at(errors, start))
+            return tuple(
+                jax.tree.map(lambda g, p=precision: -g / p, state)
+                for precision, state in zip(alone.precisions[:-1], gradient, strict=True)
+            )
 
         def steady(time: Any, errors: States, args: Any, **_: Any) -> Bool[Array, ""]:
             return jnp.all(square_norm(alone.gradient(alone.at(errors, start))) <= threshold)

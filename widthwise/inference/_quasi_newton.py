@@ -15,14 +15,15 @@ from jaxtyping import Array, Float, Int
 from ..network import States
 from ._base import Point, Problem, curvature_step
 from ._checks import at_least_one, positive
-from ._search import AbstractSearch, Tried, dot, preconditioned, times
+from ._search import AbstractSearch, Tried
+from ._vector import Vector, dot, minus, plus, preconditioned, times
 
 
 class Memory(NamedTuple):
     """The last moves s and gradient changes y, (memory, depth, batch, ...), and 1/⟨s, y⟩, 0 where there is none."""
 
-    moves: States
-    changes: States
+    moves: Vector
+    changes: Vector
     inverse: Float[Array, "memory batch"]
 
 
@@ -44,17 +45,17 @@ class QuasiNewton(AbstractSearch):
     memory: int = eqx.field(static=True, default=4, converter=at_least_one("memory"))
     tolerance: Float[Array, ""] = eqx.field(default=1e-2, converter=positive("tolerance"))
 
-    def first(self, problem: Problem, start: Point, gradient: States) -> tuple[Float[Array, " batch"], Memory]:
+    def first(self, problem: Problem, start: Point, gradient: Vector) -> tuple[Float[Array, " batch"], Memory]:
         """The step that the curvature suggests for steepest descent, and nothing remembered."""
         empty = jax.tree.map(lambda leaf: jnp.zeros((self.memory, *leaf.shape), leaf.dtype), gradient)
         inverse = jnp.zeros((self.memory, problem.y.shape[0]), problem.y.dtype)
         return curvature_step(problem, start), Memory(empty, empty, inverse)
 
     def direction(
-        self, problem: Problem, point: Point, gradient: States, memory: Memory, number: Int[Array, ""]
-    ) -> States:
+        self, problem: Problem, point: Point, gradient: Vector, memory: Memory, number: Int[Array, ""]
+    ) -> Vector:
         """−B ∇F."""
-        return _direction(problem, memory, gradient, number - 1, self.memory)
+        return _direction(problem, point.errors, memory, gradient, number - 1, self.memory)
 
     def remembered(self, memory: Memory, tried: Tried) -> Memory:
         """The memory with this turn's pair in the oldest slot, left empty where a step was refused or F curves down."""
@@ -73,28 +74,28 @@ class QuasiNewton(AbstractSearch):
         )
 
 
-def _direction(problem: Problem, memory: Memory, gradient: States, count: Array, size: int) -> States:
+def _direction(problem: Problem, like: States, memory: Memory, gradient: Vector, count: Array, size: int) -> Vector:
     """−B ∇F by the two-loop recursion over the slots, the newest first; empty slots change nothing."""
     # In loops, not written out: a compiled pair of loop bodies instead of `memory` of them.
     newest_first = (count - jnp.arange(size, dtype=count.dtype)) % size
 
-    def strip(direction: States, slot: Array) -> tuple[States, Array]:
+    def strip(direction: Vector, slot: Array) -> tuple[Vector, Array]:
         weight = memory.inverse[slot] * dot(_slot(memory.moves, slot), direction)
-        return jax.tree.map(jnp.subtract, direction, times(_slot(memory.changes, slot), weight)), weight
+        return minus(direction, times(_slot(memory.changes, slot), weight)), weight
 
-    def restore(direction: States, row: tuple[Array, Array]) -> tuple[States, None]:
+    def restore(direction: Vector, row: tuple[Array, Array]) -> tuple[Vector, None]:
         slot, weight = row
         back = memory.inverse[slot] * dot(_slot(memory.changes, slot), direction)
-        return jax.tree.map(jnp.add, direction, times(_slot(memory.moves, slot), weight - back)), None
+        return plus(direction, times(_slot(memory.moves, slot), weight - back)), None
 
     direction, weights = jax.lax.scan(strip, gradient, newest_first)
     newest = _slot(memory.changes, newest_first[0])
-    length = memory.inverse[newest_first[0]] * dot(newest, preconditioned(problem, newest, 1.0))
+    length = memory.inverse[newest_first[0]] * dot(newest, preconditioned(problem, newest, like))
     scale = jnp.where(length > 0, 1 / jnp.where(length > 0, length, 1.0), 1.0)
-    direction = preconditioned(problem, times(direction, scale), 1.0)
+    direction = preconditioned(problem, times(direction, scale), like)
     direction, _ = jax.lax.scan(restore, direction, (newest_first, weights), reverse=True)
-    return jax.tree.map(jnp.negative, direction)
+    return tuple(-leaf for leaf in direction)
 
 
-def _slot(stack: States, slot: Array) -> States:
-    return jax.tree.map(lambda leaf: leaf[slot], stack)
+def _slot(stack: Vector, slot: Array) -> Vector:
+    return tuple(leaf[slot] for leaf in stack)

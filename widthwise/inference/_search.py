@@ -6,7 +6,6 @@ Each example accepts or refuses its own step: its energy never rises beyond roun
 """
 
 import abc
-import functools
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -14,8 +13,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ..network import States, square_norm
-from ._base import AbstractRelaxation, Point, Problem, Settled, scaled
+from ..network import square_norm
+from ._base import AbstractRelaxation, Point, Problem, Settled
+from ._vector import Vector, chosen, dot, minus, packed, preconditioned, times, unpacked
 
 # Armijo's fraction of the decrease that the slope predicts; rounding units that an energy may rise by.
 DECREASE = 1e-4
@@ -27,7 +27,7 @@ class Turn(NamedTuple):
 
     number: Int[Array, ""]
     point: Point
-    gradient: States
+    gradient: Vector
     energy: Float[Array, " batch"]
     step: Float[Array, " batch"]
     memory: Any
@@ -40,8 +40,8 @@ class Tried(NamedTuple):
 
     number: Int[Array, ""]
     kept: Bool[Array, " batch"]
-    move: States
-    change: States
+    move: Vector
+    change: Vector
 
 
 class AbstractSearch(AbstractRelaxation):
@@ -50,13 +50,13 @@ class AbstractSearch(AbstractRelaxation):
     iterations: eqx.AbstractVar[int]
 
     @abc.abstractmethod
-    def first(self, problem: Problem, start: Point, gradient: States) -> tuple[Float[Array, " batch"], Any]:
+    def first(self, problem: Problem, start: Point, gradient: Vector) -> tuple[Float[Array, " batch"], Any]:
         """The step to try first, and the method's memory before it."""
 
     @abc.abstractmethod
     def direction(
-        self, problem: Problem, point: Point, gradient: States, memory: Any, number: Int[Array, ""]
-    ) -> States:
+        self, problem: Problem, point: Point, gradient: Vector, memory: Any, number: Int[Array, ""]
+    ) -> Vector:
         """Where to go from a point, in turn `number`."""
 
     @abc.abstractmethod
@@ -74,9 +74,9 @@ class AbstractSearch(AbstractRelaxation):
         **Returns:** the last point, and how many turns each example took part in, refused steps among them.
         """
         threshold = square_norm(problem.gradient(start)) * self.tolerance.astype(problem.y.dtype) ** 2
-        gradient = problem.gradient(point)
+        gradient = packed(problem.gradient(point))
         step, memory = self.first(problem, point, gradient)
-        active = square_norm(gradient) > threshold
+        active = dot(gradient, gradient) > threshold
         made = jnp.zeros(threshold.shape, jnp.int32)
         turn = Turn(
             jnp.zeros((), jnp.int32), point, gradient, problem.energy(point), step, memory, active, made
@@ -93,13 +93,14 @@ class AbstractSearch(AbstractRelaxation):
         direction = self.direction(problem, turn.point, turn.gradient, turn.memory, turn.number)
         # Rounding can spoil a direction; the steepest always points downhill.
         downhill = dot(turn.gradient, direction) < 0
-        direction = chosen(downhill, direction, preconditioned(problem, turn.gradient, -1.0))
-        move = times(direction, jnp.where(turn.active, turn.step, 0.0))
-        there = problem.at(jax.tree.map(jnp.add, turn.point.errors, move), start)
-        gradient, energy = problem.gradient(there), problem.energy(there)
+        steepest = tuple(-g for g in preconditioned(problem, turn.gradient, turn.point.errors))
+        move = times(chosen(downhill, direction, steepest), jnp.where(turn.active, turn.step, 0.0))
+        errors = jax.tree.map(jnp.add, turn.point.errors, unpacked(move, turn.point.errors))
+        there = problem.at(errors, start)
+        gradient, energy = packed(problem.gradient(there)), problem.energy(there)
         slack = ROUNDING * jnp.finfo(energy.dtype).eps * jnp.abs(turn.energy)
         kept = turn.active & (energy <= turn.energy + DECREASE * dot(turn.gradient, move) + slack)
-        change = jax.tree.map(jnp.subtract, gradient, turn.gradient)
+        change = minus(gradient, turn.gradient)
         gradient = chosen(kept, gradient, turn.gradient)
         return Turn(
             turn.number + 1,
@@ -108,34 +109,9 @@ class AbstractSearch(AbstractRelaxation):
             jnp.where(kept, energy, turn.energy),
             jnp.where(kept, 1.0, 0.5 * turn.step),
             self.remembered(turn.memory, Tried(turn.number, kept, move, change)),
-            turn.active & ~(square_norm(gradient) <= threshold),
+            turn.active & ~(dot(gradient, gradient) <= threshold),
             turn.made + turn.active.astype(jnp.int32),
         )
-
-
-def preconditioned(problem: Problem, gradient: States, sign: float) -> States:
-    """sign Γ^-1 ∇F."""
-    return tuple(
-        jax.tree.map(lambda g, p=precision: sign * g / p, state)
-        for precision, state in zip(problem.precisions[:-1], gradient, strict=True)
-    )
-
-
-def dot(a: States, b: States) -> Float[Array, " batch"]:
-    """⟨a, b⟩ over layers and units, per example."""
-    products = jax.tree.leaves(jax.tree.map(jnp.multiply, a, b))
-    sums = [jnp.sum(leaf, axis=(0, *range(2, leaf.ndim))) for leaf in products]
-    return functools.reduce(jnp.add, sums)
-
-
-def times(states: States, weight: Float[Array, " batch"]) -> States:
-    """Every example's states times its weight."""
-    return jax.tree.map(lambda leaf: jax.vmap(scaled, (None, 0))(weight, leaf), states)
-
-
-def chosen(mask: Bool[Array, " batch"], new: Any, old: Any) -> Any:
-    """Per example the new or the old, leaves (depth, batch, ...)."""
-    return jax.tree.map(lambda a, b: jnp.where(mask.reshape((1, -1) + (1,) * (a.ndim - 2)), a, b), new, old)
 
 
 def chosen_point(mask: Bool[Array, " batch"], new: Point, old: Point) -> Point:
