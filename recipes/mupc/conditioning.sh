@@ -1,15 +1,21 @@
 #!/usr/bin/env bash
 # Condition number of inference: (a) at initialization, linear networks, 5 seeds, beside docs/theory.md E; (b) while
 # networks are trained on digits with Adam, settled predictive coding, tanh, residual. Writes results/init_*.json,
-# results/trained_*.json and .png and results/conditioning.log. `conditioning.sh init` and `conditioning.sh trained` do
-# one part. The Hessian does not see the input layer: digits' 64 inputs serve for docs/theory.md's 16.
+# results/trained_*.json and .png and results/conditioning_init.log, _trained.log. `conditioning.sh init` and
+# `conditioning.sh trained` do one part. The Hessian does not see the input layer: digits' 64 inputs serve for
+# docs/theory.md's 16.
 set -uo pipefail
 cd "$(dirname "$0")"
 W=${WIDTHWISE:-widthwise}
 PYTHON=${PYTHON:-python3}
 PART=${1:-all}
+if [ "$PART" = all ]; then
+  "./$(basename "$0")" init
+  "./$(basename "$0")" trained
+  exit
+fi
 mkdir -p results
-exec > >(tee -a results/conditioning.log) 2>&1
+exec > >(tee "results/conditioning_$PART.log") 2>&1
 measure() {
   local name=$1
   shift
@@ -18,7 +24,7 @@ measure() {
   $W theory conditioning --json "results/$name.json" "$@"
   echo "exit code $?, $((SECONDS - began)) s, load $(cut -d' ' -f1 /proc/loadavg)"
 }
-if [ "$PART" != trained ]; then
+if [ "$PART" = init ]; then
   LINEAR="--activation linear --dtype float64 --seeds 5 --batch-size 8"
   for kind in residual plain; do
     network=$([ $kind = residual ] && echo residual_mlp || echo mlp)
@@ -38,7 +44,7 @@ if [ "$PART" != trained ]; then
   echo; echo "## beside docs/theory.md E"
   $PYTHON conditioning_table.py
 fi
-if [ "$PART" != init ]; then
+if [ "$PART" = trained ]; then
   TRAIN="--network residual_mlp --activation tanh --train-steps 0 100 300 1000 --batch-size 16"
   measure trained_mupc $TRAIN --parameterization mupc --rate 0.1 --widths 64 128 256 512 --depths 8 16 32 64 \
     --out results/trained_mupc.png

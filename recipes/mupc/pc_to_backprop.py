@@ -95,7 +95,7 @@ def wide_ratio(row):
 
 def line_of(activation, row, one):
     """One line of the table, and whether it is further from docs/theory.md than seeds are from each other."""
-    line = f"{activation:7s}{'yes' if row.skips else 'no':5s}{row.depth:3d}{row.width:6d}{row.depth / row.width:8.4g}"
+    line = f"{activation:7s}{'yes' if row.skips else 'no':5s}{row.depth:3d}{row.width:6d}{row.depth / row.width:9.4f}"
     line += f"{wide_ratio(row):9.4f} "
     away = False
     for name, expected in (("ratio", row.ratio), ("cosine", row.cosine)):
@@ -110,7 +110,7 @@ def main():
     """All rows, linear and tanh."""
     largest = int(sys.argv[1]) if len(sys.argv) > 1 else 10**9
     heads = "".join(f" |{name:>8s}     sd  docs    diff  " for name in ("F*/L_BP", "cos min"))
-    print(f"phi    skip   L     N     L/N   theory {heads}|residual")
+    print(f"phi    skip   L     N      L/N   theory {heads}|residual")
     records, failed = [], False
     for activation in ("linear", "tanh"):
         for listed in ROWS:

@@ -15,7 +15,7 @@ from .._errors import InputError
 from .._loss import mse
 from ..algorithms import Batch, Learner, PredictiveCoding
 from ..data import Dataset
-from ..inference import Problem, Settled
+from ..inference import Point, Problem, Settled
 from ..network import Built, Network
 from ..theory import spectrum
 from ..training import examples, make_step, optimizer, run_order, scan_steps, start, streams
@@ -135,7 +135,7 @@ def _measured(network: Network, algorithm: PredictiveCoding, probe: Batch, seed:
     network = jax.tree.map(lambda leaf: leaf.astype(probe.x.dtype), network)
     loss, settled = _settled(network, algorithm, probe)
     few = 1 if network.is_linear else PROBED
-    ends = spectrum(_problem(network, algorithm, Batch(probe.x[:few], probe.y[:few])))
+    ends = spectrum(*_posed(network, algorithm, Batch(probe.x[:few], probe.y[:few])))
     return Conditioning(
         seed=seed,
         step=step,
@@ -150,15 +150,15 @@ def _measured(network: Network, algorithm: PredictiveCoding, probe: Batch, seed:
     )
 
 
-def _problem(network: Network, algorithm: PredictiveCoding, batch: Batch) -> Problem:
-    return algorithm.problem(Learner(network), batch, mse)
+@eqx.filter_jit
+def _posed(network: Network, algorithm: PredictiveCoding, batch: Batch) -> tuple[Problem, Point]:
+    return algorithm.posed(Learner(network), batch, mse)
 
 
 @eqx.filter_jit
 def _settled(network: Network, algorithm: PredictiveCoding, probe: Batch) -> tuple[Array, Settled]:
     """The probe's loss, and how its inference ends."""
-    problem = _problem(network, algorithm, probe)
-    begin = problem.start()
+    problem, begin = algorithm.posed(Learner(network), probe, mse)
     return jnp.mean(mse(begin.prediction, probe.y)), algorithm.relaxation(problem, begin)[1]
 
 
