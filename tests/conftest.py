@@ -18,7 +18,15 @@ jax.config.update("jax_enable_compilation_cache", False)
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"
 
 # Here every program runs once, and small: compiling it is what takes time.
-COMPILED_QUICKLY = {"network", "inference", "algorithms", "science", "test_conditioning", "test_theory_verb"}
+COMPILED_QUICKLY = {
+    "network",
+    "inference",
+    "algorithms",
+    "science",
+    "test_conditioning",
+    "test_measured_conditioning",
+    "test_theory_verb",
+}
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -23,3 +23,7 @@ def unknown(kind: str, name: object, options: Iterable[str]) -> InputError:
     close = difflib.get_close_matches(str(name), options, n=1, cutoff=0.5)
     hint = f": did you mean '{close[0]}'?" if close else "."
     return InputError(f"unknown {kind} {str(name)!r}{hint} Known: {', '.join(options)}")
+
+
+class RunWarning(UserWarning):
+    """A run ended, and its numbers should not be taken at face value."""

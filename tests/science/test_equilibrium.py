@@ -24,7 +24,6 @@ from science.pairs import pair_network, plain_energy, plain_walk, unstacked
 from widthwise.algorithms import Batch, PredictiveCoding
 from widthwise.inference import (
     ActivityDescent,
-    Anderson,
     Automatic,
     ErrorDescent,
     GaussNewton,
@@ -181,7 +180,6 @@ def test_batch_size_changes_nothing():
         "descent": ActivityDescent(iterations=5),
         "adam": ActivityDescent(iterations=5, transform=optax.scale_by_adam(eps=1e-3), rate=0.01),
         "sweep": SequentialSweep(sweeps=2),
-        "anderson": Anderson(iterations=4),
         "gauss_newton": GaussNewton(iterations=2, products=2),
         "auto": Automatic(iterations=7),
         "exact": OutputSpaceSolve(),

@@ -13,7 +13,7 @@ from widthwise._loss import cross_entropy, mse
 from widthwise.algorithms import Backprop, PredictiveCoding
 from widthwise.inference import ErrorDescent
 from widthwise.parameterization import parameterization
-from widthwise.training import train
+from widthwise.training import DivergedWarning, train
 
 BATCH = 8
 
@@ -172,7 +172,8 @@ def test_progress_is_told_after_every_epoch():
 
 
 def test_a_diverged_run_ends_and_says_so():
-    trained = train(made(activation="linear"), Backprop(), toy(), rate=1e9, steps=40, batch_size=BATCH)
+    with pytest.warns(DivergedWarning, match="not finite from step [1-9]"):
+        trained = train(made(activation="linear"), Backprop(), toy(), rate=1e9, steps=40, batch_size=BATCH)
     assert not np.isfinite(trained.test_loss)
     assert not np.isfinite(trained.history["loss"][-1])
 

@@ -37,10 +37,10 @@ def use_compilation_cache(wanted: bool = True) -> None:
     settings: Any = jax.config
     if not wanted:
         settings.update("jax_enable_compilation_cache", False)
-    if not settings.jax_enable_compilation_cache or settings.jax_compilation_cache_dir:
-        return
     # A file that a killed process left half written is no news: its program is compiled again.
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
+    if not settings.jax_enable_compilation_cache or settings.jax_compilation_cache_dir:
+        return
     try:
         folder = cache_folder(f"programs-{_machine()}")
         _prepare(folder)

@@ -4,11 +4,11 @@ import importlib
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import __version__
-from .._errors import InputError, unknown
+from .._errors import InputError, RunWarning, unknown
 
 VERBS = {
     "train": "train one network and report its accuracy, residual and distance from backprop",
@@ -40,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise unknown("command", arguments[0], VERBS)
         verb = importlib.import_module(f"widthwise.cli._{arguments[0]}")
         with warnings.catch_warnings():
-            warnings.showwarning = _one_line
+            warnings.simplefilter("always", RunWarning)
+            warnings.showwarning = _one_line(warnings.showwarning)
             return verb.run(arguments[1:])
     except InputError as error:
         print(f"widthwise: error: {error}", file=sys.stderr)
@@ -60,9 +61,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _one_line(message: Warning | str, *_: Any, **__: Any) -> None:
-    """A warning as users of a command read it: without the line of our code that gave it."""
-    print(f"widthwise: warning: {message}", file=sys.stderr)
+def _one_line(others: Callable[..., None]) -> Callable[..., None]:
+    """Show our own warnings as users of a command read them: without the line of code that gave them."""
+
+    def show(message: Warning | str, *rest: Any, **named: Any) -> None:
+        if isinstance(message, RunWarning):
+            print(f"widthwise: warning: {message}", file=sys.stderr)
+        else:
+            others(message, *rest, **named)
+
+    return show
 
 
 def _device_errors() -> tuple[type[Exception], ...]:

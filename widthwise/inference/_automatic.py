@@ -8,6 +8,7 @@ An example whose energy the descent raised starts its search from the forward pa
 """
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -52,5 +53,11 @@ class Automatic(AbstractRelaxation):
         # NaN is no fall either.
         point = chosen_point(settled.energy <= problem.energy(start), point, start)
         search = QuasiNewton(iterations=self.iterations - quick, tolerance=self.tolerance)
-        point, made = search.search(problem, start, point)
+        # Where all have settled not even the search's memory is laid out.
+        point, made = jax.lax.cond(
+            jnp.all(settled.converged),
+            lambda point: (point, jnp.zeros_like(settled.iterations)),
+            lambda point: search.search(problem, start, point),
+            point,
+        )
         return point, self.settled(problem, start, point, jnp.add(settled.iterations, made))

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._errors import InputError
+from .._errors import InputError, RunWarning
 from .._loss import Loss, mse
 from ..algorithms import AbstractAlgorithm
 from ..data import Dataset
@@ -29,11 +29,11 @@ History = dict[str, list[float]]
 SETTLED = 0.95
 
 
-class UnsettledWarning(UserWarning):
+class UnsettledWarning(RunWarning):
     """Inference that was asked to settle left examples unsettled."""
 
 
-class DivergedWarning(UserWarning):
+class DivergedWarning(RunWarning):
     """A run whose loss became infinite or NaN."""
 
 
