@@ -19,6 +19,9 @@ os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"
 
 # Here every program runs once, and small: compiling it is what takes time.
 COMPILED_QUICKLY = {
+    "cli",
+    "sweep",
+    "training",
     "network",
     "inference",
     "algorithms",
