@@ -2,10 +2,10 @@
 
 Rates are tuned at depth 16 on a validation split, the same grid for every row, and transferred; the final runs alone
 read the test split. Rows: backprop; predictive coding at gamma_L = 1; predictive coding with gamma_L by rule
-(gamma_bar -1, and a cap on the curvature that each example meets). Three activations, three seeds. Every run is one
+(gamma_bar -1, and a cap on the curvature that each example meets). Three activations, `--seeds` seeds. Every run is one
 `widthwise train`; its JSON stays in results/accuracy_by_depth/, and a run that is there is not repeated.
 
-    python recipes/mupc/accuracy_by_depth.py [--widthwise PATH] [--depths 30 128] [--rows bp rule one] [--seeds 3]
+    python recipes/mupc/accuracy_by_depth.py [--widthwise PATH] [--depths 30 128] [--rows bp rule one] [--seeds 1]
 """
 
 import argparse
@@ -17,7 +17,7 @@ from training_runs import trained
 RULE = "--gamma-bar -1 --output-precision 0.8 --precision-cap 0.03"
 ROWS = {
     "bp": "--algorithm bp",
-    "rule": f"--algorithm pc {RULE} --relaxation auto --iterations 8",
+    "rule": f"--algorithm pc {RULE} --relaxation error --iterations 3",
     "one": "--algorithm pc --relaxation auto --iterations 60",
 }
 ACTIVATIONS = ("silu", "tanh", "relu")
@@ -41,9 +41,9 @@ def tuned(program: str, row: str, activation: str) -> float:
 def line(name: str, results: list[dict]) -> str:
     """One row of the table: mean and spread over seeds."""
     accuracy = [100 * result["test_accuracy"] for result in results]
-    spread = statistics.stdev(accuracy) if len(accuracy) > 1 else float("nan")
+    spread = f" ± {statistics.stdev(accuracy):.2f}" if len(accuracy) > 1 else ""
     seconds = statistics.median(result["train_seconds"] for result in results)
-    text = f"{name:22s} {statistics.mean(accuracy):6.2f} ± {spread:.2f}  {seconds:7.1f} s"
+    text = f"{name:22s} {statistics.mean(accuracy):6.2f}{spread}  {seconds:7.1f} s"
     if results[0]["settled"] is None:
         return text
 
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--depths", type=int, nargs="+", default=[30, 128])
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=ROWS)
     parser.add_argument("--activations", nargs="+", default=list(ACTIVATIONS), choices=ACTIVATIONS)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=1)
     values = parser.parse_args()
     rates = {(row, a): tuned(values.widthwise, row, a) for a in values.activations for row in values.rows}
     for depth in values.depths:

@@ -46,10 +46,10 @@ if [ "$PART" = init ]; then
 fi
 if [ "$PART" = trained ]; then
   TRAIN="--network residual_mlp --activation tanh --train-steps 0 100 300 1000 --batch-size 16"
-  measure trained_mupc $TRAIN --parameterization mupc --rate 0.1 --widths 64 128 256 512 --depths 8 16 32 64 \
+  measure trained_mupc $TRAIN --parameterization mupc --rate 0.03 --widths 64 128 256 512 --depths 8 16 32 64 \
     --out results/trained_mupc.png
   measure trained_sp $TRAIN --parameterization sp --rate 0.001 --widths 64 128 256 --depths 8 16 32 \
     --out results/trained_sp.png
-  measure trained_sp_64 $TRAIN --parameterization sp --rate 0.001 --widths 64 128 --depths 64
-  measure trained_sp_512 $TRAIN --parameterization sp --rate 0.001 --widths 512 --depths 8 16
+  measure trained_sp_depth_64 $TRAIN --parameterization sp --rate 0.001 --widths 64 --depths 64
+  measure trained_sp_width_512 $TRAIN --parameterization sp --rate 0.001 --widths 512 --depths 8 16
 fi
