@@ -54,7 +54,9 @@ def _draw(axes: "Axes", rows: Sequence[Row], along: str, across: str, looks: dic
     axes.set_xlabel(along)
     if leftmost(axes):
         axes.set_ylabel("condition number κ")
-    axes.legend(handles=[key(f"{across} {size}", color=color) for size, color in colors.items()], fontsize=7.5)
+    entries = [key(f"{across} {size}", color=color) for size, color in colors.items()]
+    # Beside the panel: its lines may be anywhere in it.
+    axes.legend(handles=entries, fontsize=7.5, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def _medians(rows: Sequence[Row], along: str) -> dict[int, float]:
