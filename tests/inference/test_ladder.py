@@ -77,9 +77,11 @@ def test_linear_networks():
     assert found[1][1].iterations.tolist() == [1] * 6
 
 
-def test_fixed_predictions_need_one_step():
+@pytest.mark.parametrize("kind", [QuasiNewton, Anderson, GaussNewton, Automatic])
+def test_fixed_predictions_need_one_step(kind):
+    # Their Hessian is Gamma: every method's first step is the equilibrium gamma_L J^T delta / gamma_l.
     problem = problem_of("ce", fixed=True)
-    ((point, settled),) = settle(problem, Automatic())
+    ((point, settled),) = settle(problem, kind())
     assert settled.iterations.tolist() == [1] * 6
     assert float(settled.residual.max()) < 1e-14
     layers = unrolled(problem.network)

@@ -8,10 +8,12 @@ import pytest
 from training.toys import from_table, toy
 
 from widthwise._errors import InputError
-from widthwise.algorithms import Backprop
-from widthwise.network import residual_mlp
+from widthwise.algorithms import Backprop, PredictiveCoding
+from widthwise.inference import Automatic
+from widthwise.network import mlp, residual_mlp
 from widthwise.parameterization import parameterization
 from widthwise.sweep import Group, RunStore, Training, grid, run_sweep, transfer
+from widthwise.training import UnsettledWarning
 
 TABLE = parameterization("mup", base_width=8)
 DEEP = parameterization("depth_mup", base_width=8, base_depth=4)
@@ -148,3 +150,16 @@ def test_finished_groups_are_read_back(tmp_path):
 def test_rates_that_no_float_holds_are_refused(ends):
     with pytest.raises(InputError, match=str(ends[0])):
         grid(*ends, 1)
+
+
+def test_one_warning_where_auto_left_examples_unsettled():
+    table = parameterization("mup", algorithm="pc", base_width=8)
+
+    def build(depth, key):
+        return mlp(6, 8, 3, depth=depth, table=table, key=key)
+
+    # At this precision one step leaves every example far from equilibrium, at both depths.
+    pc = PredictiveCoding(Automatic(iterations=1), output_precision=1000.0)
+    with pytest.warns(UnsettledWarning, match="more than 5% of examples above the tolerance in 6 of 6 runs") as caught:
+        transfer(build, pc, table, data=toy(), depths=[3, 4], **(SHORT | {"log2_rates": (-20, -18, 1), "seeds": 1}))
+    assert len(caught) == 1

@@ -53,9 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output has gone (as `| head` does); there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:
-        if not isinstance(error, (MemoryError, *_device_errors())):
-            raise
+    except _too_large() as error:
         reason = str(error).splitlines()[0] if str(error) else "out of memory"
         print(f"widthwise: error: too large for this machine: {reason}", file=sys.stderr)
         return 2
@@ -73,9 +71,9 @@ def _one_line(others: Callable[..., None]) -> Callable[..., None]:
     return show
 
 
-def _device_errors() -> tuple[type[Exception], ...]:
-    """What JAX raises where a program does not fit its device; nothing where JAX was not needed."""
-    return (sys.modules["jax"].errors.JaxRuntimeError,) if "jax" in sys.modules else ()
+def _too_large() -> tuple[type[Exception], ...]:
+    """What Python raises, and JAX if it was needed, where something does not fit this machine."""
+    return (MemoryError, sys.modules["jax"].errors.JaxRuntimeError) if "jax" in sys.modules else (MemoryError,)
 
 
 def _help() -> str:

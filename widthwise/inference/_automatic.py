@@ -1,10 +1,10 @@
 """The ladder climbed for you: the cheapest relaxation that settles each example, one compiled program.
 
     linear, squared error      the exact solve in the output space
-    fixed predictions          one descent step, exact as the energy is then quadratic with Hessian Γ
     else                       a few descent steps; examples still unsettled go on by safeguarded L-BFGS
 
-An example whose energy the descent raised starts its search from the forward pass instead.
+An example whose energy the descent raised starts its search from the forward pass instead. Where predictions are fixed
+the first descent step is the equilibrium.
 """
 
 import equinox as eqx
@@ -27,7 +27,8 @@ DESCENT = 3
 class Automatic(AbstractRelaxation):
     """Settle by whatever is cheapest and settles: exact solve, descent, L-BFGS, in this order.
 
-    **Arguments:** `iterations`: at most so many sweeps in all; `tolerance`: of the residual.
+    **Arguments:** `iterations`: at most so many sweeps in all (the exact solve needs none); `tolerance`: of the
+    residual.
 
     **Raises:** `InputError` for iterations below 1 and a tolerance that is not positive.
 
@@ -42,16 +43,14 @@ class Automatic(AbstractRelaxation):
 
     def __call__(self, problem: Problem, start: Point) -> tuple[Point, Settled]:
         """Settle from the forward pass."""
-        if problem.fixed_prediction:
-            return ErrorDescent(iterations=1, tolerance=self.tolerance)(problem, start)
-        if problem.network.is_linear and problem.loss is mse:
+        if problem.network.is_linear and problem.loss is mse and not problem.fixed_prediction:
             return OutputSpaceSolve(tolerance=self.tolerance)(problem, start)
         quick = min(DESCENT, self.iterations)
         point, settled = ErrorDescent(iterations=quick, tolerance=self.tolerance)(problem, start)
         if quick == self.iterations:
             return point, settled
         # NaN is no fall either.
-        point = chosen_point(settled.energy <= problem.energy(start), point, start)
+        point = chosen_point(problem.descended(point) <= problem.descended(start), point, start)
         search = QuasiNewton(iterations=self.iterations - quick, tolerance=self.tolerance)
         # Where all have settled not even the search's memory is laid out.
         point, made = jax.lax.cond(

@@ -103,6 +103,17 @@ class Problem(eqx.Module):
         hidden = square_norm(point.errors, self.precisions[:-1])
         return 0.5 * hidden + self.precisions[-1] * self.loss(point.prediction, self.y)
 
+    def descended(self, point: Point) -> Float[Array, " batch"]:
+        """What `gradient` is the gradient of, per example: F, its loss linearized where predictions are fixed.
+
+        F,   FPA: F − Σ_{l<L} ⟨e_l, γ_L J_l^T output_error⟩
+        """
+        energy = self.energy(point)
+        if not self.fixed_prediction:
+            return energy
+        products = jax.tree.leaves(jax.tree.map(jnp.multiply, point.errors, point.pulled))
+        return energy + sum(jnp.sum(leaf, axis=(0, *range(2, leaf.ndim))) for leaf in products)
+
     def _point(self, errors: States, states: States, prediction: Array) -> Point:
         output_error = -jax.grad(lambda f: jnp.sum(self.loss(f, self.y)))(prediction)
         pulled = pullback(self.network, states, -scaled(self.precisions[-1], output_error))
@@ -128,6 +139,22 @@ def scaled(weight: Float[Array, "..."], array: Float[Array, "batch *units"]) -> 
     """Every example's array times its weight; a scalar weight is everybody's."""
     weight = jnp.asarray(weight, array.dtype)
     return array * weight.reshape(weight.shape + (1,) * (array.ndim - 1 if weight.ndim else 0))
+
+
+def over_precisions(problem: Problem, states: States) -> States:
+    """Γ^-1 z, of every hidden layer's state."""
+    return tuple(
+        jax.tree.map(lambda leaf, p=precision: leaf / p, state)
+        for precision, state in zip(problem.precisions[:-1], states, strict=True)
+    )
+
+
+def pushed(problem: Problem, point: Point, errors: States) -> Float[Array, "batch out"]:
+    """J e: the prediction's change to first order; 0 where predictions are fixed."""
+    if problem.fixed_prediction:
+        return jnp.zeros_like(problem.y)
+    first = jax.tree.map(lambda h, e: h[0] - e[0], point.states[0], point.errors[0])
+    return jax.jvp(lambda e: perturbed(problem.network, first, e)[1], (point.errors,), (errors,))[1]
 
 
 def relative_residual(problem: Problem, start: Point, point: Point) -> Float[Array, " batch"]:
@@ -181,20 +208,14 @@ def curvature(problem: Problem, point: Point, products: int = 3) -> Float[Array,
         C = Σ_{l<L} (γ_L/γ_l) J_l J_l^T,   condition number in error space 1 + ‖C‖
 
     **Arguments:** `problem`; `point`: where the Jacobians are taken; `products`: with C; the Rayleigh quotient
-    after them is a lower bound.
+    after them is a lower bound. 0 under FPA, whose equilibrium is backprop's.
 
     Source: arXiv 2411.02001, Theorem 4.2; docs/theory.md B1.
     """
-    first = jax.tree.map(lambda leaf: leaf[0], point.states[0])
-    base = jax.tree.map(lambda h, e: h - e[0], first, point.errors[0])
 
     def product(v: Array) -> Array:
         pulled = pullback(problem.network, point.states, scaled(problem.precisions[-1], v))
-        steps = tuple(
-            jax.tree.map(lambda r, p=precision: r / p, r)
-            for precision, r in zip(problem.precisions[:-1], pulled, strict=True)
-        )
-        return jax.jvp(lambda e: perturbed(problem.network, base, e)[1], (point.errors,), (steps,))[1]
+        return pushed(problem, point, over_precisions(problem, pulled))
 
     # Any start that is not orthogonal to the top direction serves; a ramp is deterministic and not symmetric.
     ramp = 1.0 + 0.1 * jnp.arange(problem.y.shape[-1], dtype=problem.y.dtype)

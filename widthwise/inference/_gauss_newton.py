@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ..network import States, perturbed, pullback
-from ._base import Point, Problem, scaled
+from ..network import pullback
+from ._base import Point, Problem, over_precisions, pushed, scaled
 from ._checks import at_least_one, positive
 from ._search import AbstractSearch, Tried
 from ._vector import Vector, packed
@@ -59,35 +59,18 @@ class GaussNewton(AbstractSearch):
 
         def turn(count: Array, carry: Any) -> Any:
             found, residual, p, v = carry
-            pushed = _pushed(problem, point, v)
-            along = p + scaled(top, pushed)
+            image = pushed(problem, point, v)
+            along = p + scaled(top, image)
             alpha = _ratio(residual, residual, p, along)
-            left = jnp.where(count == 0, scaled(top, point.output_error + pushed), residual - alpha * along)
+            left = jnp.where(count == 0, scaled(top, point.output_error + image), residual - alpha * along)
             p = left + _ratio(left, left, residual, residual) * p
             found = jax.tree.map(lambda f, v: f + jax.vmap(scaled, (None, 0))(alpha[:, 0], v), found, v)
-            return found, left, p, _pulled(problem, point, p)
+            return found, left, p, over_precisions(problem, pullback(problem.network, point.states, p))
 
         zero = jnp.zeros_like(problem.y)
         start = (jax.tree.map(jnp.zeros_like, point.errors), zero, zero, point.errors)
         found = jax.lax.fori_loop(0, self.products + 1, turn, start)[0]
         return packed(jax.tree.map(jnp.subtract, found, point.errors))
-
-
-def _pulled(problem: Problem, point: Point, v: Float[Array, "batch out"]) -> States:
-    """Γ^-1 J^T v."""
-    pulled = pullback(problem.network, point.states, v)
-    return tuple(
-        jax.tree.map(lambda r, p=precision: r / p, state)
-        for precision, state in zip(problem.precisions[:-1], pulled, strict=True)
-    )
-
-
-def _pushed(problem: Problem, point: Point, errors: States) -> Float[Array, "batch out"]:
-    """J e: the prediction's change to first order; 0 where predictions are fixed."""
-    if problem.fixed_prediction:
-        return jnp.zeros_like(problem.y)
-    first = jax.tree.map(lambda h, e: h[0] - e[0], point.states[0], point.errors[0])
-    return jax.jvp(lambda e: perturbed(problem.network, first, e)[1], (point.errors,), (errors,))[1]
 
 
 def _ratio(a: Array, b: Array, c: Array, d: Array) -> Float[Array, "batch 1"]:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ..network import States, square_norm
-from ._base import AbstractRelaxation, Point, Problem, Settled
+from ._base import AbstractRelaxation, Point, Problem, Settled, over_precisions
 from ._checks import at_least_one, positive
 
 
@@ -37,9 +37,9 @@ class OdeFlow(AbstractRelaxation):
 
     def __call__(self, problem: Problem, start: Point) -> tuple[Point, Settled]:
         """Flow from `start`, each example for as long as it needs."""
-        precisions = tuple(jnp.broadcast_to(p, problem.y.shape[:1]) if i == len(problem.precisions) - 1 else p
-                           for i, p in enumerate(problem.precisions))  # fmt: skip
-        axes = (*(None for _ in precisions[:-1]), 0)
+        *hidden, top = problem.precisions
+        precisions = (*hidden, jnp.broadcast_to(top, problem.y.shape[:1]))
+        axes = (*(None for _ in hidden), 0)
         alone = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, 0)[:, :, None], start.errors)
         errors, count = jax.vmap(self._flow, (None, axes, 0, 0, 0))(problem, precisions, problem.x, problem.y, alone)
         point = problem.at(jax.tree.map(lambda leaf: jnp.moveaxis(leaf[:, :, 0], 0, 1), errors), start)
@@ -56,10 +56,7 @@ class OdeFlow(AbstractRelaxation):
 
         def field(time: Any, errors: States, args: Any) -> States:
             gradient = alone.gradient(alone.at(errors, start))
-            return tuple(
-                jax.tree.map(lambda g, p=precision: -g / p, state)
-                for precision, state in zip(alone.precisions[:-1], gradient, strict=True)
-            )
+            return jax.tree.map(jnp.negative, over_precisions(alone, gradient))
 
         def steady(time: Any, errors: States, args: Any, **_: Any) -> Bool[Array, ""]:
             return jnp.all(square_norm(alone.gradient(alone.at(errors, start))) <= threshold)

@@ -78,9 +78,8 @@ class AbstractSearch(AbstractRelaxation):
         step, memory = self.first(problem, point, gradient)
         active = dot(gradient, gradient) > threshold
         made = jnp.zeros(threshold.shape, jnp.int32)
-        turn = Turn(
-            jnp.zeros((), jnp.int32), point, gradient, problem.energy(point), step, memory, active, made
-        )  # fmt: skip
+        number, energy = jnp.zeros((), jnp.int32), problem.descended(point)
+        turn = Turn(number, point, gradient, energy, step, memory, active, made)
         last = jax.lax.while_loop(
             lambda turn: (turn.number < self.iterations) & jnp.any(turn.active),
             lambda turn: self._turn(problem, start, threshold, turn),
@@ -97,7 +96,7 @@ class AbstractSearch(AbstractRelaxation):
         move = times(chosen(downhill, direction, steepest), jnp.where(turn.active, turn.step, 0.0))
         errors = jax.tree.map(jnp.add, turn.point.errors, unpacked(move, turn.point.errors))
         there = problem.at(errors, start)
-        gradient, energy = packed(problem.gradient(there)), problem.energy(there)
+        gradient, energy = packed(problem.gradient(there)), problem.descended(there)
         slack = ROUNDING * jnp.finfo(energy.dtype).eps * jnp.abs(turn.energy)
         kept = turn.active & (energy <= turn.energy + DECREASE * dot(turn.gradient, move) + slack)
         change = minus(gradient, turn.gradient)

@@ -35,7 +35,7 @@ from ..training import (
 )
 from ._group import Group, Member, with_activity_rate
 
-# Below this width one product of many networks is faster than many products (docs/performance.md, sweeps).
+# Below this width one product of many networks is faster than many products.
 VMAP_BELOW = 128
 # A diverged loss is one above this multiple of the loss of predicting zero.
 DIVERGED = 2.0

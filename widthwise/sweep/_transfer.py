@@ -8,6 +8,7 @@ import itertools
 import math
 import platform
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -21,9 +22,11 @@ from .._errors import InputError
 from .._loss import Loss, mse
 from ..algorithms import AbstractAlgorithm
 from ..data import Dataset
+from ..inference import Automatic
 from ..network import Built
 from ..parameterization import Parameterization, to_json
 from ..report import activity_figure, save, transfer_figure, write
+from ..training import SETTLED, UnsettledWarning
 from ._group import Group, with_activity_rate
 from ._run import Training, run_group
 from ._store import content_hash, jsonable, write_json
@@ -246,6 +249,7 @@ def run_sweep(
         if store is not None:
             store.append([_record(name, index, identity, row) for name, row in zip(names, found, strict=True)])
         rows += found
+    _warn_unsettled(groups, rows)
     return TransferResult(
         {
             "schema_version": SCHEMA_VERSION,
@@ -261,6 +265,21 @@ def run_sweep(
             "summary": summarize(rows, axis),
         }
     )
+
+
+def _warn_unsettled(groups: Sequence[Group], rows: Sequence[dict[str, Any]]) -> None:
+    """One warning a sweep where the automatic relaxation, which promises to settle, left more than a few examples."""
+    if not any(isinstance(getattr(group.algorithm, "relaxation", None), Automatic) for group in groups):
+        return
+    shares = [row["settled"] for row in rows if not row["diverged"] and row.get("settled") is not None]
+    left = sum(share < SETTLED for share in shares)
+    if left:
+        warnings.warn(
+            f"inference left more than {1 - SETTLED:.0%} of examples above the tolerance in {left} of {len(shares)} "
+            f"runs: give it more iterations, or a lower output precision or precision_cap",
+            UnsettledWarning,
+            stacklevel=3,
+        )
 
 
 def _rule(labels: dict[str, Any]) -> str:
