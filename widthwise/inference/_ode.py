@@ -6,20 +6,27 @@ A reference for the other relaxations, slower than they are: step sizes follow a
 the end is wanted. Every example has its own clock.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from ..network import States, square_norm
-from ._base import AbstractRelaxation, Point, Problem, Settled, over_precisions
+from ._base import AbstractRelaxation, Point, Problem, Settled, over_precisions, scaled
 from ._checks import at_least_one, positive
+from ._search import chosen_point
+
+# The first step, in units of the hidden precisions' own time scale, which is 1.
+FIRST_STEP = 0.5
+# Of the pair.
+ORDER = 3
 
 
 class OdeFlow(AbstractRelaxation):
-    """Adaptive integration of the gradient flow, by diffrax's Bogacki-Shampine 3(2) pair.
+    """Adaptive integration of the gradient flow, by diffrax's Bogacki-Shampine 3(2) pair and its step size controller.
 
     **Arguments:** `iterations`: at most so many steps, refused ones among them; `tolerance`: of the residual, at which
     the flow stops.
@@ -37,42 +44,61 @@ class OdeFlow(AbstractRelaxation):
 
     def __call__(self, problem: Problem, start: Point) -> tuple[Point, Settled]:
         """Flow from `start`, each example for as long as it needs."""
-        *hidden, top = problem.precisions
-        precisions = (*hidden, jnp.broadcast_to(top, problem.y.shape[:1]))
-        axes = (*(None for _ in hidden), 0)
-        alone = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, 0)[:, :, None], start.errors)
-        errors, count = jax.vmap(self._flow, (None, axes, 0, 0, 0))(problem, precisions, problem.x, problem.y, alone)
-        point = problem.at(jax.tree.map(lambda leaf: jnp.moveaxis(leaf[:, :, 0], 0, 1), errors), start)
-        return point, self.settled(problem, start, point, count)
-
-    def _flow(self, problem: Problem, precisions: Any, x: Array, y: Array, errors: States) -> tuple[States, Array]:
-        """One example's settled errors, and the steps it took."""
-        # Imported where it is used: a second to load, for one relaxation of many.
+        # Imported where it is used: half a second to load, for one relaxation of many.
         import diffrax
 
-        alone = eqx.tree_at(lambda p: (p.precisions, p.x, p.y), problem, (precisions, x[None], y[None]))
-        start = alone.start()
-        threshold = square_norm(alone.gradient(start)) * self.tolerance.astype(y.dtype) ** 2
+        def field(time: Any, errors: States, step: Array) -> States:
+            down = over_precisions(problem, problem.gradient(problem.at(errors, start)))
+            return jax.tree.map(lambda leaf: -jax.vmap(scaled, (None, 0))(step, leaf), down)
 
-        def field(time: Any, errors: States, args: Any) -> States:
-            gradient = alone.gradient(alone.at(errors, start))
-            return jax.tree.map(jnp.negative, over_precisions(alone, gradient))
+        def turn(carry: Any) -> Any:
+            number, point, times, memory, active, made = carry
+            # Time in units of each example's own step: one step from 0 to 1 serves the whole batch. The last stage is
+            # not the next step's first, whose unit is another: hence a new start (made_jump) every time.
+            step = jnp.where(active, times[1] - times[0], 0.0)
+            errors, off, *_ = solver.step(flow, 0.0, 1.0, point.errors, step, begin, True)
+            kept, times, memory = adapt(size, times, point.errors, errors, off, memory)
+            point = chosen_point(kept & active, problem.at(errors, start), point)
+            made = made + active.astype(made.dtype)
+            return number + 1, point, times, memory, active & (square_norm(problem.gradient(point)) > threshold), made
 
-        def steady(time: Any, errors: States, args: Any, **_: Any) -> Bool[Array, ""]:
-            return jnp.all(square_norm(alone.gradient(alone.at(errors, start))) <= threshold)
-
+        gradient = square_norm(problem.gradient(start))
+        threshold = gradient * self.tolerance.astype(gradient.dtype) ** 2
+        # Its stages in a plain loop, which is the quickest to trace: nothing differentiates through them.
+        solver, flow = diffrax.Bosh3(scan_kind="lax"), diffrax.ODETerm(field)
+        begin = solver.init(flow, 0.0, 1.0, start.errors, gradient)
         # At the edge of stability an explicit solver wanders at its own accuracy: that must lie below the tolerance.
-        accuracy = 0.1 * self.tolerance.astype(y.dtype)
-        solution = diffrax.diffeqsolve(
-            diffrax.ODETerm(field), diffrax.Bosh3(), 0.0, jnp.inf, 0.5, errors,
-            stepsize_controller=diffrax.PIDController(rtol=accuracy, atol=accuracy * _size(alone, start)),
-            event=diffrax.Event(steady), max_steps=self.iterations, throw=False,
-        )  # fmt: skip
-        return jax.tree.map(lambda leaf: leaf[-1], solution.ys), solution.stats["num_steps"].astype(jnp.int32)
+        accuracy, size = 0.1 * self.tolerance.astype(gradient.dtype), _size(problem, start)
+        first, adapt = _controlled(lambda size: diffrax.PIDController(rtol=accuracy, atol=accuracy * size))
+        times, memory = first(size, start.errors)
+        carry = (jnp.zeros((), jnp.int32), start, times, memory, gradient > 0, jnp.zeros(gradient.shape, jnp.int32))
+        last = jax.lax.while_loop(lambda carry: (carry[0] < self.iterations) & jnp.any(carry[4]), turn, carry)
+        return last[1], self.settled(problem, start, last[1], last[5])
 
 
-def _size(problem: Problem, start: Point) -> Float[Array, ""]:
+def _controlled(controller: Callable[[Array], Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """What a step size controller says of the first step and of every other, example by example.
+
+    **Arguments:** `controller`: from the size of an error.
+
+    **Returns:** `first(size, errors)`: the times between which the first step leads, and the controller's memory;
+    `adapt(size, times, old, new, off, memory)`: whether a step is kept, the next one's times, and its memory.
+    """
+
+    def first(size: Array, errors: States) -> Any:
+        # A first step that is given needs no look at the field, nor its term.
+        end, memory = controller(size).init(None, 0.0, jnp.inf, errors, FIRST_STEP, None, None, ORDER)
+        return (jnp.zeros_like(size), jnp.asarray(end, size.dtype)), memory
+
+    def adapt(size: Array, times: tuple[Array, Array], old: States, new: States, off: States, memory: Any) -> Any:
+        kept, here, there, _, memory, _ = controller(size).adapt_step_size(*times, old, new, None, off, ORDER, memory)
+        return kept, (here, there), memory
+
+    return jax.vmap(first, (0, 1)), jax.vmap(adapt, (0, 0, 1, 1, 1, 0))
+
+
+def _size(problem: Problem, start: Point) -> Float[Array, " batch"]:
     """The root mean square of an error at the scale of the first gradient: what absolute accuracy is relative to."""
     gradient = problem.gradient(start)
-    count = sum(leaf.size for leaf in jax.tree.leaves(gradient))
-    return jnp.sqrt(jnp.maximum(square_norm(gradient)[0] / count, jnp.finfo(problem.y.dtype).tiny))
+    count = sum(leaf.size // leaf.shape[1] for leaf in jax.tree.leaves(gradient))
+    return jnp.sqrt(jnp.maximum(square_norm(gradient) / count, jnp.finfo(problem.y.dtype).tiny))
