@@ -130,6 +130,17 @@ class Stepper:
 
 def inference(built: Built, rule: PredictiveCoding, batch: Batch) -> Callable[[], Any]:
     """The forward pass and the relaxation, without the weight update, as one compiled call that is waited for."""
+    run, arguments = _inference(built, rule, batch)
+    return lambda: jax.block_until_ready(run(*arguments))
+
+
+def compile_inference(built: Built, rule: PredictiveCoding, batch: Batch) -> None:
+    """Trace and compile the same, and run nothing."""
+    run, arguments = _inference(built, rule, batch)
+    run.lower(*arguments).compile()
+
+
+def _inference(built: Built, rule: PredictiveCoding, batch: Batch) -> tuple[Any, tuple[Any, ...]]:
     rule_arrays, rule_static = eqx.partition(rule, eqx.is_array)
     network_arrays, network_static = eqx.partition(built.network, eqx.is_array)
 
@@ -140,4 +151,4 @@ def inference(built: Built, rule: PredictiveCoding, batch: Batch) -> Callable[[]
         with jax.default_matmul_precision("float32"):
             return rule.relaxation(problem, problem.start())
 
-    return lambda: jax.block_until_ready(run(rule_arrays, network_arrays, batch))
+    return run, (rule_arrays, network_arrays, batch)

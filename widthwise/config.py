@@ -48,9 +48,10 @@ PREDICTIVE_CODING = (
     "sweep_step",
     "output_precision",
     "precision_cap",
+    "activity_decay",
 )
 # Of these, what belongs to the rule whatever its relaxation.
-WHOLE = ("output_precision", "precision_cap", "fixed_prediction")
+WHOLE = ("output_precision", "precision_cap", "activity_decay", "fixed_prediction")
 # Which of its settings each relaxation takes, under the name it gives them.
 TAKES = {
     "descent": {"iterations": "iterations", "activity_rate": "rate", "tolerance": "tolerance"},
@@ -117,6 +118,7 @@ class Run(pydantic.BaseModel):
     output_loss: str | None = _field(None, ALL, "weighted or unweighted by the output precision (weighted)")
     output_precision: float | None = _field(None, NET + THEORY, "gamma' of predictive coding (1)")
     precision_cap: float | None = _field(None, NET, "most curvature that an example may meet; lowers its precision")
+    activity_decay: float | None = _field(None, NET, "alpha of alpha/2 |h|^2, added to the energy of hidden activities")
     relaxation: str | None = _field(
         None, NET, "auto, error, quasi_newton, anderson, gauss_newton, exact, descent, sweep or ode (error)"
     )

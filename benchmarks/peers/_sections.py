@@ -126,6 +126,8 @@ def summary(size: str, rounds: list[dict[str, Any]], gemm_flops: float) -> dict[
         name: {
             "step": [seconds for held in rounds for seconds in held[name]["steps"]],
             "first": [held[name]["first"] for held in rounds],
+            # The first call also runs; what is left is tracing and compiling.
+            "compile": [held[name]["first"] - min(held[name]["steps"]) for held in rounds],
             "rss_mb": [held[name]["rss_mb"] for held in rounds],
         }
         for name in libraries(rounds)
@@ -161,27 +163,32 @@ def steps_table(size: str, found: dict[str, Any]) -> str:
             continue
         entry = found[name]
         row: list[object] = [name, Spread(**entry["step"]).times(1e3)]
-        row += [Spread(**entry["first"]), Spread(**entry["rss_mb"]), short(entry["fraction_of_peak"]["median"])]
+        row += [Spread(**entry[kind]) for kind in ("first", "compile", "rss_mb")]
+        row.append(short(entry["fraction_of_peak"]["median"]))
         ratio = entry.get("ratio")
-        row += [Spread(**ratio[kind]) if ratio else "" for kind in ("step", "first", "rss_mb")]
+        row += [Spread(**ratio[kind]) if ratio else "" for kind in ("step", "first", "compile", "rss_mb")]
         rows.append(row)
-    header = [size, "step ms", "first s", "RSS MB", "of peak", "step/ours", "first/ours", "RSS/ours"]
+    header = [size, "step ms", "first s", "compile s", "RSS MB", "of peak"]
+    header += ["step/ours", "first/ours", "compile/ours", "RSS/ours"]
     about = f"peak {Spread(**found['gemm_gflops'])} GF/s, load {Spread(**found['load'])}"
     return f"\n{table(header, rows)}\n{about}\n"
 
 
 def compiled(options: argparse.Namespace, folder: Path, say: Say) -> dict[str, Any]:
-    """Trace and compile of our own step at a small and at a great depth, a fresh process each."""
+    """Trace and compile of our own inference and step at a small and at a great depth, a fresh process each."""
     found: dict[str, Any] = {}
     low, high = options.compile_depths
     for spec in options.relaxations:
-        taken: dict[int, list[float]] = {low: [], high: []}
+        taken: dict[str, dict[int, list[float]]] = {kind: {low: [], high: []} for kind in ("inference", "step")}
         for _ in range(options.compile_pairs):
             for depth in (low, high):
                 path = case(folder, f"{options.compile_width}x{depth}", options)
-                taken[depth].append(once(ours("compile", str(path), spec))["compile"][spec])
-        ratio = spread(ratios(taken[high], taken[low]))
-        found[spec] = {str(depth): spread(values)._asdict() for depth, values in taken.items()}
-        found[spec]["ratio"] = ratio._asdict()
-        say(f"{spec}: depth {low} {spread(taken[low])} s, depth {high} {spread(taken[high])} s, ratio {ratio}")
+                for kind, held in taken.items():
+                    held[depth].append(once(ours("compile", str(path), spec, "--what", kind))["compile"][spec])
+        found[spec] = {}
+        for kind, held in taken.items():
+            ratio = spread(ratios(held[high], held[low]))
+            found[spec][kind] = {str(depth): spread(values)._asdict() for depth, values in held.items()}
+            found[spec][kind]["ratio"] = ratio._asdict()
+            say(f"{spec} {kind}: depth {low} {spread(held[low])} s, depth {high} {spread(held[high])} s, ratio {ratio}")
     return found

@@ -30,18 +30,21 @@ PROBED = 4
 class PredictiveCoding(AbstractAlgorithm):
     """Predictive coding (PC), from the forward pass (F-ini), both ends of the chain clamped.
 
-        F = Σ_{l<L} (γ_l/2) |h_l − f_l(h_{l-1})|² + γ_L loss(f_L(h_{L-1}), y),   x_l = h*_{l-1},   e_l = e*_l
+        F = Σ_{l<L} [(γ_l/2) |h_l − f_l(h_{l-1})|² + (α/2) |h_l|²] + γ_L loss(f_L(h_{L-1}), y)
+        x_l = h*_{l-1},   e_l = e*_l
 
     **Arguments:** `relaxation`: how activities settle; `output_precision`: γ', which the network's own factor of
     width and depth multiplies to γ_L (an array where it is swept); `fixed_prediction`: predictions, Jacobians and
     inputs stay at the forward pass (FPA); `output_loss`: whether the readout's own update is `"weighted"` by γ_L or
     `"unweighted"`; `precision_cap`: c, which lowers each example's γ_L,b until the curvature that its output error
-    meets is at most c, so that every example settles soon; its gradient, weighted by γ_L / γ_L,b, counts as before.
+    meets is at most c, so that every example settles soon; its gradient, weighted by γ_L / γ_L,b, counts as before;
+    `activity_decay`: α, which draws the hidden activities to 0 (none). What the output asks of each unit shrinks as
+    γ_L/N under muP, so α in proportion to γ_L/N keeps its part in the energy's gradient as networks grow wider.
 
-    **Raises:** `InputError` for a precision or cap that is not positive, a cap on fixed predictions, which meet no
-    curvature, and an unknown output loss.
+    **Raises:** `InputError` for a precision, cap or decay that is not positive, a cap or decay on fixed predictions, a
+    cap beside decay, whose curvature it cannot see, and an unknown output loss.
 
-    Source: arXiv 2411.02001; docs/theory.md B.
+    Source: arXiv 2411.02001; arXiv 2505.13124 (activity decay); docs/theory.md B.
     """
 
     relaxation: AbstractRelaxation = eqx.field(default_factory=ErrorDescent)
@@ -49,12 +52,16 @@ class PredictiveCoding(AbstractAlgorithm):
     fixed_prediction: bool = eqx.field(static=True, default=False)
     output_loss: str = eqx.field(static=True, default="weighted")
     precision_cap: Float[Array, ""] | None = eqx.field(default=None, converter=array_or_none("precision_cap"))
+    activity_decay: Float[Array, ""] | None = eqx.field(default=None, converter=array_or_none("activity_decay"))
 
     def __check_init__(self) -> None:
         if self.output_loss not in OUTPUT_LOSSES:
             raise unknown("output loss", self.output_loss, OUTPUT_LOSSES)
         if self.precision_cap is not None and self.fixed_prediction:
             raise InputError("precision_cap has nothing to cap under fixed_prediction: leave one of them out")
+        if self.activity_decay is not None and (self.fixed_prediction or self.precision_cap is not None):
+            other = "fixed_prediction" if self.fixed_prediction else "precision_cap"
+            raise InputError(f"activity_decay is not part of what {other} knows: leave one of them out")
 
     @property
     def name(self) -> str:
@@ -63,7 +70,9 @@ class PredictiveCoding(AbstractAlgorithm):
 
     def problem(self, learner: Learner, batch: Batch, loss: Loss) -> Problem:
         """The energy of one batch."""
-        return Problem(learner.network, self._precisions(learner, batch), batch.x, batch.y, loss, self.fixed_prediction)
+        decay = None if self.activity_decay is None else self.activity_decay.astype(batch.x.dtype)
+        precisions = self._precisions(learner, batch)
+        return Problem(learner.network, precisions, batch.x, batch.y, loss, self.fixed_prediction, decay)
 
     def posed(self, learner: Learner, batch: Batch, loss: Loss) -> tuple[Problem, Point]:
         """The energy that inference lowers, every example's output precision capped, and its forward pass."""

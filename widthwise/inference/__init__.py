@@ -8,6 +8,7 @@ from ._base import Problem as Problem
 from ._base import Settled as Settled
 from ._base import capped as capped
 from ._base import curvature as curvature
+from ._base import refuse_decay as refuse_decay
 from ._base import relative_residual as relative_residual
 from ._base import scaled as scaled
 from ._checks import array_or_none as array_or_none

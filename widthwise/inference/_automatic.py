@@ -1,5 +1,6 @@
 """The ladder climbed for you: the cheapest relaxation that settles each example, one compiled program.
 
+    activity decay             safeguarded L-BFGS
     linear, squared error      the exact solve in the output space
     else                       a few descent steps; examples still unsettled go on by safeguarded L-BFGS
 
@@ -43,6 +44,8 @@ class Automatic(AbstractRelaxation):
 
     def __call__(self, problem: Problem, start: Point) -> tuple[Point, Settled]:
         """Settle from the forward pass."""
+        if problem.activity_decay is not None:
+            return QuasiNewton(iterations=self.iterations, tolerance=self.tolerance)(problem, start)
         if problem.network.is_linear and problem.loss is mse and not problem.fixed_prediction:
             return OutputSpaceSolve(tolerance=self.tolerance)(problem, start)
         quick = min(DESCENT, self.iterations)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from .._errors import InputError
 from .._loss import Loss
 from ..network import Network, States, above, each, forward, perturbed, pullback, square_norm
 
@@ -23,7 +24,7 @@ class Point(NamedTuple):
 
     **Fields:** `errors`: e_l of the hidden layers; `states`: the hidden states that predictions are made from
     (h_l, or the forward pass's where predictions are fixed); `prediction`: f; `output_error`: −∂loss/∂f, for MSE
-    y − f; `pulled`: −γ_L J_l^T output_error, for every hidden layer.
+    y − f; `pulled`: ∇_{e_l} F but for γ_l e_l, so −γ_L J_l^T output_error, for every hidden layer.
     """
 
     errors: States
@@ -49,11 +50,11 @@ class Settled(NamedTuple):
 class Problem(eqx.Module):
     """The energy that a relaxation lowers, the two ends of the chain clamped.
 
-        F = Σ_{l<L} (γ_l/2) |e_l|² + γ_L loss(f, y),   h_l = f_l(h_{l-1}) + e_l
+        F = Σ_{l<L} [(γ_l/2) |e_l|² + (α/2) |h_l|²] + γ_L loss(f, y),   h_l = f_l(h_{l-1}) + e_l
 
     **Arguments:** `network`; `precisions`: γ, one a segment, scalars or, at the output, (batch,); `x`: (batch,
     in); `y`: (batch, out); `loss`; `fixed_prediction`: predictions, Jacobians and inputs frozen at the forward
-    pass (the fixed prediction assumption, FPA).
+    pass (the fixed prediction assumption, FPA); `activity_decay`: α, None for 0.
     """
 
     network: Network
@@ -62,6 +63,7 @@ class Problem(eqx.Module):
     y: Float[Array, "batch out"]
     loss: Loss = eqx.field(static=True)
     fixed_prediction: bool = eqx.field(static=True, default=False)
+    activity_decay: Float[Array, ""] | None = None
 
     def start(self) -> Point:
         """The forward pass (F-ini): all hidden errors zero."""
@@ -92,7 +94,7 @@ class Problem(eqx.Module):
         return errors, predicted[-1][0]
 
     def gradient(self, point: Point) -> States:
-        """∇_{e_l} F = γ_l e_l − γ_L J_l^T output_error."""
+        """∇_{e_l} F = γ_l e_l − γ_L J_l^T output_error, with α Σ_{k>=l} J_{k<-l}^T h_k under activity decay."""
         return tuple(
             jax.tree.map(lambda e, r, p=precision: p * e + r, error, pulled)
             for precision, error, pulled in zip(self.precisions[:-1], point.errors, point.pulled, strict=True)
@@ -101,6 +103,8 @@ class Problem(eqx.Module):
     def energy(self, point: Point) -> Float[Array, " batch"]:
         """F, per example."""
         hidden = square_norm(point.errors, self.precisions[:-1])
+        if self.activity_decay is not None:
+            hidden = hidden + self.activity_decay * square_norm(point.states)
         return 0.5 * hidden + self.precisions[-1] * self.loss(point.prediction, self.y)
 
     def descended(self, point: Point) -> Float[Array, " batch"]:
@@ -116,7 +120,9 @@ class Problem(eqx.Module):
 
     def _point(self, errors: States, states: States, prediction: Array) -> Point:
         output_error = -jax.grad(lambda f: jnp.sum(self.loss(f, self.y)))(prediction)
-        pulled = pullback(self.network, states, -scaled(self.precisions[-1], output_error))
+        decay = self.activity_decay
+        sources = None if decay is None else jax.tree.map(lambda h: decay * h, states)
+        pulled = pullback(self.network, states, -scaled(self.precisions[-1], output_error), sources)
         return Point(errors, states, prediction, output_error, pulled)
 
 
@@ -133,6 +139,18 @@ class AbstractRelaxation(eqx.Module):
         """The one definition of how settled a point is."""
         residual = relative_residual(problem, start, point)
         return Settled(residual, iterations, residual <= self.tolerance.astype(residual.dtype), problem.energy(point))
+
+
+def refuse_decay(problem: Problem, name: str) -> None:
+    """For relaxations whose formula has no term for it.
+
+    **Raises:** `InputError` where the energy has activity decay.
+    """
+    if problem.activity_decay is not None:
+        raise InputError(
+            f"{name} does not take activity_decay into account: use the relaxation auto, quasi_newton, anderson, ode "
+            f"or descent"
+        )
 
 
 def scaled(weight: Float[Array, "..."], array: Float[Array, "batch *units"]) -> Float[Array, "batch *units"]:

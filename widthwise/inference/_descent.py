@@ -42,23 +42,27 @@ class ActivityDescent(AbstractRelaxation):
 
     def __call__(self, problem: Problem, start: Point) -> tuple[Point, Settled]:
         """Make T steps from `start`, which is the forward pass."""
-        if self.transform is None and not problem.fixed_prediction:
+        decayed = problem.activity_decay is not None
+        if self.transform is None and not problem.fixed_prediction and not decayed:
             states = descend(problem, start, self.rate.astype(problem.y.dtype), self.iterations)
         else:
             states = self._transformed(problem, start)
         point = problem.at_states(states, start)
         # An unreached layer's error is 0, where the difference h − f(h) would leave its rounding.
-        point = point._replace(errors=reached(point.errors, self.iterations))
+        if not decayed:
+            point = point._replace(errors=reached(point.errors, self.iterations))
         count = jnp.full(problem.y.shape[0], self.iterations, jnp.int32)
         return point, self.settled(problem, start, point, count)
 
     def _transformed(self, problem: Problem, start: Point) -> States:
-        """Every layer's gradient, then every layer's step: what a transformation needs, and fixed predictions."""
+        """Every layer's gradient, then every layer's step: for a transformation, fixed predictions or decay."""
         transform = optax.identity() if self.transform is None else self.transform
 
         def step(turn: Array, carry: tuple[States, Any]) -> tuple[States, Any]:
             states, memory = carry
-            gradient = reached(activity_gradient(problem, states, start), turn + 1)
+            gradient = activity_gradient(problem, states, start)
+            # Decay moves every layer from the first step on.
+            gradient = reached(gradient, turn + 1) if problem.activity_decay is None else gradient
             direction, memory = transform.update(gradient, memory)
             return jax.tree.map(lambda h, d: h - self.rate.astype(h.dtype) * d, states, direction), memory
 
@@ -66,7 +70,7 @@ class ActivityDescent(AbstractRelaxation):
 
 
 def activity_gradient(problem: Problem, states: States, start: Point) -> States:
-    """∂F/∂h_l of every hidden layer at once: each W_l serves its prediction and its feedback.
+    """∂F/∂h_l, with α h_l under activity decay, of every hidden layer at once: each W_l is read once.
 
     **Arguments:** `problem`; `states`: h_l; `start`: the forward pass, at which predictions and Jacobians stay
     where they are fixed.
@@ -90,6 +94,8 @@ def activity_gradient(problem: Problem, states: States, start: Point) -> States:
     feedback.append(each(readout, segments[-1], seen[-1]))
     # Feedback arrives at the layer that a stage reads: one layer below its own error.
     arriving = below(tuple(feedback))
+    if problem.activity_decay is not None:
+        arriving = jax.tree.map(lambda b, h: b - problem.activity_decay * h, arriving, states)
     return tuple(
         jax.tree.map(lambda e, b, p=precision: p * e - b, error, back)
         for precision, error, back in zip(problem.precisions[:-1], errors, arriving, strict=True)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ._base import AbstractRelaxation, Point, Problem, Settled, curvature_step
+from ._base import AbstractRelaxation, Point, Problem, Settled, curvature_step, refuse_decay
 from ._checks import array_or_none, at_least_one, positive
 from ._vector import Vector, dot, minus, packed, preconditioned, times, unpacked
 
@@ -42,6 +42,9 @@ class ErrorDescent(AbstractRelaxation):
 
     def __call__(self, problem: Problem, start: Point) -> tuple[Point, Settled]:
         """Descend from `start` until every example has settled or `iterations` updates are made."""
+        if self.rate is None:
+            # The measured step knows the output's curvature alone.
+            refuse_decay(problem, "error descent without a rate of its own")
         gradient = packed(problem.gradient(start))
         initial = dot(gradient, gradient)
         threshold = initial * self.tolerance.astype(initial.dtype) ** 2

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from .._errors import InputError
 from .._loss import mse
 from ..network import States, pullback
-from ._base import AbstractRelaxation, Point, Problem, Settled
+from ._base import AbstractRelaxation, Point, Problem, Settled, refuse_decay
 from ._checks import positive
 
 
@@ -37,6 +37,7 @@ class OutputSpaceSolve(AbstractRelaxation):
                 "the exact relaxation needs linear activations, the loss mse and free predictions; "
                 "use the relaxation 'error' (ErrorDescent)"
             )
+        refuse_decay(problem, "the exact solve")
         rows = jacobian_rows(problem, start)
         out = problem.y.shape[-1]
         shared = jnp.zeros((out, out), problem.y.dtype)

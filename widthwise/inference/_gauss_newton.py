@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from ..network import pullback
-from ._base import Point, Problem, over_precisions, pushed, scaled
+from ._base import Point, Problem, over_precisions, pushed, refuse_decay, scaled
 from ._checks import at_least_one, positive
 from ._search import AbstractSearch, Tried
 from ._vector import Vector, packed
@@ -42,6 +42,7 @@ class GaussNewton(AbstractSearch):
 
     def first(self, problem: Problem, start: Point, gradient: Vector) -> tuple[Float[Array, " batch"], None]:
         """A whole step."""
+        refuse_decay(problem, "Gauss-Newton in the output space")
         return jnp.ones(problem.y.shape[:1], problem.y.dtype), None
 
     def remembered(self, memory: None, tried: Tried) -> None:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..network import AbstractStage, State, States, above, pull, sweep
-from ._base import AbstractRelaxation, Point, Problem, Settled, scaled
+from ._base import AbstractRelaxation, Point, Problem, Settled, refuse_decay, scaled
 from ._checks import array_or_none, at_least_one, positive
 
 
@@ -38,6 +38,7 @@ class SequentialSweep(AbstractRelaxation):
 
     def __call__(self, problem: Problem, start: Point) -> tuple[Point, Settled]:
         """Make K sweeps from `start`."""
+        refuse_decay(problem, "a sequential sweep")
 
         def once(_: Any, carry: tuple[States, Point]) -> tuple[States, Point]:
             states, point = carry

@@ -195,25 +195,35 @@ def pull(stage: AbstractStage, x: State, cotangent: State) -> State:
     return jax.vjp(stage, x)[1](cotangent)[0]
 
 
-def pullback(network: Network, hidden: States, cotangent: Array) -> States:
+def pullback(network: Network, hidden: States, cotangent: Array, sources: States | None = None) -> States:
     """A cotangent of the prediction, pulled to every hidden layer's state, in reverse order.
 
-        r_{L-1} = J_L^T c,   r_{l-1} = J_l^T r_l
+        r_{L-1} = J_L^T c + s_{L-1},   r_{l-1} = J_l^T r_l + s_{l-1}
 
-    **Arguments:** `hidden`: the states at which the Jacobians are taken; `cotangent`: (batch, out).
+    **Arguments:** `hidden`: the states at which the Jacobians are taken; `cotangent`: (batch, out);
+    `sources`: s_l of every hidden layer (none).
     """
     seen = above(hidden)
     carry = sweep(lambda c, stage, x: (pull(stage, x, c), None), cotangent, network.segments[-1], seen[-1])[0]
     pulled = []
 
-    def step(c: State, stage: AbstractStage, x: State) -> tuple[State, State]:
+    def step(c: State, stage: AbstractStage, x: State, source: State = None) -> tuple[State, State]:
+        c = _added(c, source)
         return pull(stage, x, c), c
 
-    for segment, x in zip(network.segments[-2:0:-1], seen[-2::-1], strict=True):
-        carry, out = sweep(step, carry, segment, x, reverse=True)
+    added = () if sources is None else sources
+    for index in range(len(network.segments) - 2, 0, -1):
+        rows = (seen[index - 1], *added[index : index + 1])
+        carry, out = sweep(step, carry, network.segments[index], *rows, reverse=True)
         pulled.append(out)
+    if sources is not None:
+        carry = _added(carry, jax.tree.map(lambda leaf: leaf[0], sources[0]))
     pulled.append(jax.tree.map(lambda leaf: leaf[None], carry))
     return tuple(reversed(pulled))
+
+
+def _added(state: State, source: State | None) -> State:
+    return state if source is None else jax.tree.map(jnp.add, state, source)
 
 
 def square_norm(states: States, weights: tuple[Any, ...] | None = None) -> Float[Array, " batch"]:

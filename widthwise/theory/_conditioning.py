@@ -32,7 +32,7 @@ from jaxtyping import Array, Float
 
 from .._errors import InputError
 from .._loss import mse
-from ..inference import Point, Problem, activity_gradient, scaled
+from ..inference import Point, Problem, activity_gradient, refuse_decay, scaled
 from ..network import AbstractStage, State, States, above, pull, pullback, sweep
 from ._linear_equilibrium import activity_hessian
 
@@ -220,6 +220,7 @@ def dense_spectrum(matrices: Sequence[Float[Array, "_ _"]], precisions: Any) -> 
 
 
 def _check(problem: Problem) -> None:
+    refuse_decay(problem, "the Gauss-Newton Hessian")
     if problem.loss is not mse or problem.fixed_prediction:
         kind = "fixed predictions" if problem.fixed_prediction else f"the loss {problem.loss.__name__}"
         raise InputError(f"the Gauss-Newton Hessian needs the loss mse and free predictions; got {kind}")
