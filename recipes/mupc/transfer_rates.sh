@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Transfer of the weight and activity rates of residual muPC networks on Fashion-MNIST (6 400 examples, 200 steps), over
-# widths 64 to 512 at depth 16 and depths 8 to 128 at width 128: the role-wise Adam rule with both rates swept jointly, and
-# the two published rules for comparison. Inference: error descent at gamma_L = 0.1 N / L. Writes results/transfer_*.json
-# and results/transfer_rates.log. ACTIVATIONS="tanh" runs one activation only.
+# depths 8 to 128 at width 128 and widths 64 to 512 at depth 16: the role-wise Adam rule with both rates swept jointly, and
+# for comparison the published rules where each is said to drift, constant Adam over depth and the uniform 1/sqrt(NL) over
+# width. Inference: error descent at gamma_L = 0.1 N / L. Writes results/transfer_*.json and results/transfer_rates.log.
+# ACTIVATIONS="tanh" runs one activation only, SWEEPS="depth width constant uniform" some of the sweeps.
 set -uo pipefail
 cd "$(dirname "$0")"
 W=${WIDTHWISE:-widthwise}
@@ -18,12 +19,17 @@ sweep() {
   $W transfer $shared --json "results/transfer_$name.json" "$@"
   echo "exit code $?, $((SECONDS - began)) s, load $(cut -d' ' -f1 /proc/loadavg)"
 }
+DEPTHS="--depths 8 32 128 --width 128" WIDTHS="--widths 64 128 256 512 --depth 16"
+JOINT="--parameterization mupc --log2-rates -7 -2 1 --log2-activity-rates -2 2 1"
 for activation in ${ACTIVATIONS:-tanh relu}; do
-  for axis in depth width; do
-    sizes=$([ $axis = depth ] && echo "--depths 8 16 32 64 128 --width 128" || echo "--widths 64 128 256 512 --depth 16")
-    sweep "${activation}_${axis}_mupc" --activation "$activation" $sizes --parameterization mupc \
-      --log2-rates -8 -3 1 --log2-activity-rates -3 1 1
-    sweep "${activation}_${axis}_published" --activation "$activation" $sizes \
-      --parameterization mupc_constant mupc_uniform --log2-rates -12 -2 1
+  for name in ${SWEEPS:-depth width constant uniform}; do
+    case $name in
+      depth) flags="$DEPTHS $JOINT" ;;
+      width) flags="$WIDTHS $JOINT" ;;
+      constant) flags="$DEPTHS --parameterization mupc_constant --log2-rates -12 -3 1" ;;
+      uniform) flags="$WIDTHS --parameterization mupc_uniform --log2-rates -12 -3 1" ;;
+      *) echo "no sweep $name"; exit 2 ;;
+    esac
+    sweep "${activation}_$name" --activation "$activation" $flags
   done
 done
