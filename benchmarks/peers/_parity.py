@@ -43,8 +43,9 @@ def compare(ours: Arrays, theirs: Arrays, theirs_64: Arrays) -> dict[str, Any]:
     **Arguments:** `ours`: float32, and float64 under names that end in `_64`; `theirs`: float32; `theirs_64`.
 
     **Returns:** `activities`, `gradients`: distances over all layers; `float64`: the same of the float64 runs;
-    `updates`: the largest of any hidden layer that holds signal (None where none does); `agree_above`: the part of the
-    largest layer's gradient above which every hidden layer's update agrees; `passed`; and what `rounding` says.
+    `updates`: the largest of any hidden layer that holds signal (None where none does), and `updates_from_float64`;
+    `agree_above`: the part of the largest layer's gradient above which every hidden layer's update agrees; `passed`;
+    and what `rounding` says.
     """
     exact = numbered(ours, "grad", "_64")
     lengths = [float(np.linalg.norm(gradient)) for gradient in exact]
@@ -69,6 +70,13 @@ def compare(ours: Arrays, theirs: Arrays, theirs_64: Arrays) -> dict[str, Any]:
         "gradients": found["gradients"] <= GRADIENTS,
         "updates": max(hidden, default=0.0) <= UPDATES,
         "float64": max(found["float64"].values()) <= FLOAT64,
+    }
+    exact_updates = numbered(ours, "update", "_64")
+    found["updates_from_float64"] = {
+        name: max(
+            (distance([numbered(side, "update")[i]], [exact_updates[i]]) for i in signal if i in inner), default=None
+        )
+        for name, side in {"ours": ours, "jpc": theirs}.items()
     }
     return found | rounding({"ours": ours, "jpc": theirs}, ours)
 

@@ -57,6 +57,9 @@ def parity_lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"{name}: {found[name]:.1e} {verdict[name]} ({beside})")
     worst = "no hidden layer holds signal" if found["updates"] is None else f"at most {found['updates']:.1e}"
     above = f"a hidden layer's agree above {found['agree_above']:.1e} of the largest gradient"
+    if found["updates"] is not None:
+        off = found["updates_from_float64"]
+        worst += f" (from float64: ours {off['ours']:.1e}, jpc {off['jpc']:.1e})"
     lines.append(f"updates: {worst} {verdict['updates']} ({above})")
     both = found["float64"]
     lines.append(

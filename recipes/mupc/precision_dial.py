@@ -1,10 +1,10 @@
 """The output precision as a dial: accuracy, distance from backprop, conditioning and time against gamma_L.
 
-Fashion-MNIST, one epoch, residual muPC network, width 128, depth 30, silu and tanh, gamma_L = g N / L with g from
+Fashion-MNIST, one epoch, residual muPC network, width 128, depth 30, gamma_L = g N / L with g from
 1/100 to 10, settled by `--relaxation auto`. The rate is the one that accuracy_by_depth.py tunes for backprop at
 depth 16. Writes results/precision_dial.json and docs/images/precision_dial.png.
 
-    python recipes/mupc/precision_dial.py [--widthwise PATH] [--depth 30] [--seeds 2]
+    python recipes/mupc/precision_dial.py [--widthwise PATH] [--depth 30] [--seeds 2] [--activations silu tanh]
 """
 
 import argparse
@@ -71,10 +71,11 @@ def main() -> None:
     parser.add_argument("--depth", type=int, default=30)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--log2-rate", type=float, default=-5.0)
+    parser.add_argument("--activations", nargs="+", default=["silu", "tanh"])
     values = parser.parse_args()
     found: dict[str, dict[float, dict]] = {}
     reference: dict[str, float] = {}
-    for activation in ("silu", "tanh"):
+    for activation in values.activations:
 
         def runs(name: str, flags: str, activation: str = activation) -> list[dict]:
             shared = f"--activation {activation} --depth {values.depth} --rate {2**values.log2_rate} {flags}"
