@@ -16,9 +16,9 @@ from widthwise.algorithms import AbstractAlgorithm, Batch, Learner, PredictiveCo
 from widthwise.config import RELAXATIONS, found
 from widthwise.data import load
 from widthwise.inference import AbstractRelaxation
-from widthwise.network import Built, residual_mlp
+from widthwise.network import Built, forward, residual_mlp
 from widthwise.parameterization import parameterization
-from widthwise.training import make_step, optimizer, start
+from widthwise.training import make_step, optimizer, split, start
 
 from ._settings import ACTIVITY_STEP, BATCH, IN, OUT, Size
 
@@ -38,6 +38,12 @@ def relaxation(spec: str, depth: int) -> AbstractRelaxation:
         key, _, text = pair.partition("=")
         values[key] = depth if text == "L" else json.loads(text)
     return found(name, RELAXATIONS)(**values)
+
+
+def shared(spec: str) -> tuple[str, int]:
+    """A relaxation's specification without its `@2`, and how many devices share the batch: `error:iterations=2@2`."""
+    name, _, devices = spec.partition("@")
+    return name, int(devices or 1)
 
 
 def nonlinear_relaxations() -> list[str]:
@@ -98,9 +104,14 @@ def algorithm(spec: str, depth: int) -> PredictiveCoding:
 
 
 class Stepper:
-    """A whole training step as users run it: compiled at the first call, the old state's memory given to the new."""
+    """A whole training step as users run it: compiled at the first call, the old state's memory given to the new.
 
-    def __init__(self, built: Built, rule: AbstractAlgorithm, batch: Batch, rate: float = STILL) -> None:
+    **Arguments:** `built`; `rule`; `batch`; `rate`; `devices`: how many share the batch.
+    """
+
+    def __init__(
+        self, built: Built, rule: AbstractAlgorithm, batch: Batch, rate: float = STILL, devices: int = 1
+    ) -> None:
         transform = optimizer(built)
         key = jax.random.key(0)
         learner = rule.init(built, key=key)
@@ -110,14 +121,18 @@ class Stepper:
         self.batch = batch
         # The step consumes its input, and the caller keeps the network.
         self.arrays = jax.tree.map(jnp.copy, arrays)
+        parts = split(devices, batch.x.shape[0])
+        if parts is not None:
+            self.arrays, self.rule, self.batch = parts.copied((self.arrays, self.rule, batch))
         self.metrics: dict[str, jax.Array] = {}
 
         def run(arrays: Any, rule: Any, batch: Batch) -> Any:
             step = make_step(eqx.combine(rule, rule_static), transform, mse)
+            batch = batch if parts is None else parts.examples(batch)
             state, metrics = step(eqx.combine(arrays, static), batch, key)
             return eqx.filter(state, eqx.is_array), metrics
 
-        self.run = jax.jit(run, donate_argnums=0)
+        self.run = jax.jit(run, donate_argnums=0, out_shardings=None if parts is None else parts.whole)
 
     def __call__(self) -> None:
         """One step, waited for."""
@@ -128,10 +143,24 @@ class Stepper:
         self.run.lower(self.arrays, self.rule, self.batch).compile()
 
 
-def inference(built: Built, rule: PredictiveCoding, batch: Batch) -> Callable[[], Any]:
+def inference(built: Built, rule: PredictiveCoding, batch: Batch, devices: int = 1) -> Callable[[], Any]:
     """The forward pass and the relaxation, without the weight update, as one compiled call that is waited for."""
     run, arguments = _inference(built, rule, batch)
+    parts = split(devices, batch.x.shape[0])
+    if parts is not None:
+        rule_arrays, network, batch = arguments
+        arguments = (*parts.copied((rule_arrays, network)), jax.device_put(batch, parts.batch))
     return lambda: jax.block_until_ready(run(*arguments))
+
+
+def forward_pass(built: Built, batch: Batch, devices: int = 1) -> Callable[[], Any]:
+    """What inference starts from, alone: every layer's state."""
+    arrays, static = eqx.partition(built.network, eqx.is_array)
+    run = jax.jit(lambda network, x: forward(eqx.combine(network, static), x))
+    parts, x = split(devices, batch.x.shape[0]), batch.x
+    if parts is not None:
+        arrays, x = parts.copied(arrays), jax.device_put(x, parts.batch)
+    return lambda: jax.block_until_ready(run(arrays, x))
 
 
 def compile_inference(built: Built, rule: PredictiveCoding, batch: Batch) -> None:

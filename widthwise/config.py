@@ -135,6 +135,7 @@ class Run(pydantic.BaseModel):
     batch_size: int = _field(64, RUN + THEORY, "examples in a batch")
     base_width: int | None = _field(None, ALL + THEORY, "width at which all parameterizations coincide (64)")
     base_depth: int | None = _field(None, ALL + THEORY, "depth at which they coincide (8)")
+    devices: int = _field(1, "train", "that share each batch; on a CPU, cores")
     validation: int | None = _field(None, "train", "hold out the last N training examples")
     dtype: str = _field("float32", NET + THEORY, "float32 or float64")
     matmul: str = _field("float32", NET, "products in float32, or of factors rounded to bfloat16")

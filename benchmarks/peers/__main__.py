@@ -39,6 +39,7 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     add("--seconds", type=float, default=0.5, help="of a turn, at least one step (0.5)")
     add("--pcx-depth", type=int, default=32, help="pcx's trace grows with T L: leave it out of deeper networks (32)")
     add("--parity-sizes", nargs="+", default=["128x8", "128x32", "512x8"])
+    add("--ours", default="descent", help="our step beside theirs: descent, or descent@2 on two devices (descent)")
     add("--relaxations", nargs="+", help="name or name:setting=value,... where L is the depth (all, as they are)")
     add("--settle-sizes", nargs="+", default=["128x32"])
     add("--equilibrium", default=EQUILIBRIUM, help="what finds it in float64")

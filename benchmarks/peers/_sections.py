@@ -95,7 +95,7 @@ def one_round(options: argparse.Namespace, path: Path, peak: Worker, index: int)
     workers: dict[str, Worker] = {}
     with ExitStack() as stack:
         for name in names:
-            new = ours("step", str(path), "descent") if name == "ours" else rival(name, options.rivals[name], path)
+            new = ours("step", str(path), options.ours) if name == "ours" else rival(name, options.rivals[name], path)
             worker = stack.enter_context(new)
             try:
                 found[name] = worker.hear() | {"steps": []}

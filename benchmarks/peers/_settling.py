@@ -10,6 +10,8 @@ from ._report import Spread, ratios, short, spread, table
 from ._sections import case
 
 SETTLED = 1e-6
+# Inference with its forward pass, the forward pass alone, the whole training step.
+KINDS = ("infer", "forward", "step")
 
 Say = Callable[[str], None]
 
@@ -43,11 +45,11 @@ def at(options: argparse.Namespace, path: Path, say: Say) -> dict[str, Any]:
                 if ready:
                     theirs.append(other.ask("step", options.seconds)["seconds"])
                 for spec in options.relaxations:
-                    for kind in ("infer", "step"):
+                    for kind in KINDS:
                         call = f"{kind}:{spec}"
                         times.setdefault(call, []).append(mine.ask(call, options.seconds)["seconds"])
     for spec, held in found["relaxations"].items():
-        for kind in ("infer", "step"):
+        for kind in KINDS:
             taken = times[f"{kind}:{spec}"]
             held[kind] = spread(taken)._asdict()
             if theirs:
@@ -77,12 +79,12 @@ def settling_table(name: str, found: dict[str, Any]) -> str:
     for spec, held in found["relaxations"].items():
         row: list[object] = [spec, f"{held['cosine']:.5f}", short(held["error"]), short(held["residual_median"])]
         row += [short(held["residual_max"]), short(held["iterations"]), f"{held['energy_gap']:+.1e}"]
-        for kind in ("infer", "step"):
+        for kind in KINDS:
             of = held.get(f"{kind}_of_jpc")
             row += [short(1e3 * held[kind]["median"]), Spread(**of) if of else "-"]
         rows.append(row)
     header = [name, "cosine", "error", "residual", "largest", "iterations", "energy gap"]
-    header += ["infer ms", "infer/jpc step", "step ms", "step/jpc step"]
+    header += [name for kind in KINDS for name in (f"{kind} ms", f"{kind}/jpc step")]
     base, curve = found["equilibrium"], found["curvature"]
     about = (
         f"equilibrium in float64: residual at most {base['residual_max']:.1e} after {base['iterations']:.0f} updates"

@@ -75,7 +75,11 @@ def names(options: argparse.Namespace) -> None:
 def serve_steps(options: argparse.Namespace) -> None:
     """First calls of whole training steps, then their times."""
     built, batch = read(options.case)
-    steps = {spec: _cases.Stepper(built, _cases.algorithm(spec, built.network.depth), batch) for spec in options.specs}
+    steps = {}
+    for spec in options.specs:
+        name, devices = _cases.shared(spec)
+        rule = _cases.algorithm(name, built.network.depth)
+        steps[spec] = _cases.Stepper(built, rule, batch, devices=devices)
     first = {spec: timed(step) for spec, step in steps.items()}
     for step in steps.values():
         step()
@@ -155,13 +159,15 @@ def settle(options: argparse.Namespace) -> None:
     say(equilibrium=reference.metrics, curvature=_measure.curvature(built, batch))
     calls = {}
     for spec in options.specs:
-        found = _quality.update(built, spec, batch)
+        name, devices = _cases.shared(spec)
+        found = _quality.update(built, name, batch)
         gap = found.metrics["energy"] / reference.metrics["energy"] - 1
         say(spec=spec, energy_gap=gap, **_quality.compare(found.weights, reference.weights), **found.metrics)
-        rule = _cases.algorithm(spec, depth)
+        rule = _cases.algorithm(name, depth)
         calls |= {
-            f"infer:{spec}": _cases.inference(built, rule, batch),
-            f"step:{spec}": _cases.Stepper(built, rule, batch),
+            f"infer:{spec}": _cases.inference(built, rule, batch, devices),
+            f"step:{spec}": _cases.Stepper(built, rule, batch, devices=devices),
+            f"forward:{spec}": _cases.forward_pass(built, batch, devices),
         }
     for call in calls.values():
         call()
@@ -208,4 +214,7 @@ def parsed() -> argparse.Namespace:
 
 if __name__ == "__main__":
     options = parsed()
+    most = max((_cases.shared(spec)[1] for spec in getattr(options, "specs", [])), default=1)
+    if most > 1:
+        jax.config.update("jax_num_cpu_devices", most)
     options.run(options)

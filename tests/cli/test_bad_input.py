@@ -44,6 +44,7 @@ BAD = {
     PC + "--activity-decay 0.1": "activity_decay",
     PC + "--activity-decay -1 --relaxation auto": "activity_decay is -1.0",
     PC + "--activity-decay 0.1 --relaxation auto --precision-cap 0.1": "precision_cap",
+    TRAIN + "--devices 0": "devices is 0",
     TRAIN + "--batch-size 41": "batch_size is 41: it must be between 1 and the 40",
     TRAIN + "--steps 0": "steps 0",
     TRAIN + "--epochs 1": "epochs 1, steps 2",

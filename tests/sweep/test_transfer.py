@@ -32,6 +32,7 @@ CURVE = {
     "final_loss",
     "diverged",
     "residual_median",
+    "iterations_median",
 }
 SUMMARY = {
     "algorithm",

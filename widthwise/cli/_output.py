@@ -1,5 +1,6 @@
 """What verbs share: the JSON file of a result, progress on stderr, and the table file that a name may be."""
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -36,6 +37,15 @@ def use_dtype(run: Run) -> None:
 
     if run.dtype == "float64":
         jax.config.update("jax_enable_x64", True)
+
+
+def use_devices(run: Run) -> None:
+    """Let a CPU's cores be as many devices as the run asks for; where JAX has started already, it has what it has."""
+    import jax
+
+    if run.devices > 1:
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", run.devices)
 
 
 def write_result(path: str | None, payload: Any) -> None:

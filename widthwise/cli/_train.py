@@ -21,7 +21,7 @@ from ..config import (
 )
 from ._compilation import use_compilation_cache
 from ._flags import Parser, add_cache_flag, add_run_flags, given
-from ._output import progress, run_from, use_dtype, write_result
+from ._output import progress, run_from, use_devices, use_dtype, write_result
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -40,6 +40,7 @@ def run(arguments: Sequence[str]) -> int:
     if not 0 < values.rate < math.inf:
         raise InputError(f"--rate is {values.rate}: it must be positive and finite")
     use_dtype(spec)
+    use_devices(spec)
     use_compilation_cache(not values.no_compilation_cache)
     result = _trained(spec, values.rate, values.seed, values.out)
     for name, value in result.items():
@@ -84,6 +85,7 @@ def _trained(spec: Run, rate: float, seed: int, out: str | None) -> dict[str, An
             loss=found(spec.loss, LOSSES),
             decay=spec.schedule,
             seed=seed,
+            devices=spec.devices,
             checkpoint=None if out is None else Path(out) / "checkpoint",
             identity=content_hash(whole),
             on_progress=tell,

@@ -46,8 +46,8 @@ def summarize(curves: Curves, axis: str) -> list[dict[str, Any]]:
     **Returns:** the rules: `axis`, `at` (the other size, as `{"depth": 16}`; None where it varies too), sizes,
     `optimum_log2`, `optimum_se`, `at_cliff`, `at_edge`, `largest_stable_log2` and measurements at the optimum, one
     entry a size; `drift_octaves_per_doubling`, `drift_se` (of the optimum), `stable_drift`, `regret`, `transfers`.
-    Where activity rates were swept, the best point is that of both rates, and `optimum_activity_log2`,
-    `optimum_activity_se`, ... say the same of the activity rate (`ACTIVITY`).
+    Where activity rates were swept, the best point is that of both rates, a run whose median residual is above 1 counts
+    as diverged, and `optimum_activity_log2`, `optimum_activity_se`, ... say the same of the activity rate (`ACTIVITY`).
     """
     if axis == "grid":
         return [found for rows, one in _lines(curves) for found in summarize(rows, one)]
@@ -123,13 +123,22 @@ def _coordinates(row: dict[str, Any], axes: list[np.ndarray]) -> tuple[float, ..
 
 
 def _losses(rows: Curves, axes: list[np.ndarray], seeds: list[int]) -> np.ndarray:
-    """Final losses (seeds, *grid) of one size, infinite where a run diverged or is missing."""
+    """Final losses (seeds, *grid) of one size, infinite where a run or its inference diverged or is missing."""
     losses = np.full((len(seeds), *map(len, axes)), math.inf)
     for row in rows:
-        if not row["diverged"]:
+        if not (row["diverged"] or (len(axes) > 1 and _left_equilibrium(row))):
             point = [int(np.searchsorted(rates, at)) for rates, at in zip(axes, _coordinates(row, axes), strict=True)]
             losses[(seeds.index(row["seed"]), *point)] = row["final_loss"]
     return losses
+
+
+def _left_equilibrium(row: dict[str, Any]) -> bool:
+    """Whether inference ended farther from equilibrium than the forward pass: its rate is beyond stability.
+
+    Its activities stay finite for as many iterations as are made, and the loss says nothing of them.
+    """
+    residual = row.get("residual_median")
+    return residual is not None and bool(residual > 1)
 
 
 def _deviation(samples: np.ndarray) -> float | None:

@@ -52,6 +52,7 @@ CURVE_FIELDS = (
     "final_loss",
     "diverged",
     "residual_median",
+    "iterations_median",
 )
 
 

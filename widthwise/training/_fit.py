@@ -18,6 +18,7 @@ from ..data import Dataset
 from ..inference import Automatic
 from ..network import Built, Network
 from ._checkpoint import load_checkpoint, save_checkpoint
+from ._devices import split
 from ._examples import Examples, batches_per_epoch, epoch_order, evaluate, examples, streams
 from ._optimizer import optimizer, schedule
 from ._step import TrainState, make_step, sampled, scan_steps, start
@@ -78,6 +79,7 @@ def train(
     weight_decay: float = 0.0,
     decay: str = "constant",
     seed: int = 0,
+    devices: int = 1,
     checkpoint: Path | None = None,
     identity: str = "",
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -87,7 +89,8 @@ def train(
     **Arguments:** `built`, `algorithm`, `data`; `rate`: base rate η, of which each leaf takes its own multiple;
     `epochs` or `steps`: how long (one of them); `batch_size`; `loss`; `momentum`, `epsilon`, `weight_decay`: see
     `training.optimizer`; `decay`: of the rate, `"constant"`, `"linear"` or `"cosine"` to 0; `seed`: of the order of
-    the data and the algorithm's noise (the network brings its own weights); `checkpoint`: a file written after
+    the data and the algorithm's noise (the network brings its own weights); `devices`: how many share each batch, of
+    `jax.devices()`; `checkpoint`: a file written after
     every epoch, from which the same call resumes to bit-identical results; `identity`: a name of the run that the
     checkpoint must carry; `on_progress`: called after every epoch.
 
@@ -102,6 +105,7 @@ def train(
     True
     """
     dtype = built.network.segments[0].stages.linear.weight.dtype  # type: ignore[attr-defined]
+    parts = split(devices, batch_size)
     train_data = examples(data, "train", dtype)
     per_epoch = batches_per_epoch(train_data.count, batch_size)
     total = _total_steps(epochs, steps, per_epoch)
@@ -120,18 +124,21 @@ def train(
         "weight_decay": weight_decay,
         "decay": decay,
         "total": None if decay == "constant" else total,
+        "devices": devices,
     }
     if checkpoint is not None and checkpoint.exists():
         state, history = _resumed(checkpoint, state, identity, settings)
 
-    @jax.jit
     def run(arrays: Any, algorithm_arrays: Any, data: Examples, order: Any, sample: Any) -> Any:
         rule = eqx.combine(algorithm_arrays, algorithm_static)
         step = make_step(rule, transform, loss, schedule(decay, total))
         state = eqx.combine(arrays, static)
-        state, metrics = scan_steps(step, state, data, order, sample, keys.algorithm)
+        state, metrics = scan_steps(step, state, data, order, sample, keys.algorithm, parts)
         return eqx.filter(state, eqx.is_array), metrics
 
+    compile_run = jax.jit(run, out_shardings=None if parts is None else parts.whole)
+    if parts is not None:
+        state, algorithm, train_data = parts.copied((state, algorithm, train_data))
     arrays, static = eqx.partition(state, eqx.is_array)
     algorithm_arrays, algorithm_static = eqx.partition(algorithm, eqx.is_array)
     ordered = jax.jit(lambda epoch: epoch_order(keys.order, epoch, train_data.count, batch_size))
@@ -146,7 +153,7 @@ def train(
         inputs = (arrays, algorithm_arrays, train_data, order, jnp.asarray(sampled(length)))
         if length not in compiled:
             began = time.perf_counter()
-            compiled[length] = run.lower(*inputs).compile()
+            compiled[length] = compile_run.lower(*inputs).compile()
             compile_seconds += time.perf_counter() - began
         began = time.perf_counter()
         arrays, metrics = jax.block_until_ready(compiled[length](*inputs))

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from .._loss import Loss
 from ..algorithms import AbstractAlgorithm, Batch, Learner, Metrics
+from ._devices import Split
 from ._examples import Examples
 
 
@@ -98,11 +99,12 @@ def scan_steps(
     order: Int[Array, "steps batch"],
     sample: Bool[Array, " steps"] | None,
     key: PRNGKeyArray,
+    split: Split | None = None,
 ) -> tuple[TrainState, dict[str, Float[Array, " steps"]]]:
     """Many steps in one compiled loop.
 
     **Arguments:** `order`: the examples of each step; `sample`: at which steps to measure the diagnostics, None
-    for nowhere; `key`: the algorithm's stream, folded with the step count.
+    for nowhere; `key`: the algorithm's stream, folded with the step count; `split`: each batch over several devices.
 
     **Returns:** the last state, and metrics with a leading axis of steps.
     """
@@ -111,6 +113,7 @@ def scan_steps(
     def body(arrays: Any, row: tuple[Array, Array | None]) -> tuple[Any, Metrics]:
         state = eqx.combine(arrays, static)
         batch = data.batch(row[0])
+        batch = batch if split is None else split.examples(batch)
         state, metrics = step(state, batch, jax.random.fold_in(key, state.step), row[1])
         return eqx.filter(state, eqx.is_array), metrics
 

@@ -1,0 +1,106 @@
+"""One epoch of Fashion-MNIST at depth 30, width 128: jpc's notebook beside `widthwise train`, in turns.
+
+    python -m benchmarks.peers.epoch --jpc PYTHON [--pairs 3] [--depth 30]
+
+Ours: backprop and predictive coding with the output precision by rule, silu and relu, at the rates that
+recipes/mupc/accuracy_by_depth.py tuned at depth 16. Writes results/epoch_<date>.json and .log.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import mean, median, stdev
+from typing import Any
+
+import numpy as np
+
+from ._processes import Worker, environment, once
+
+RESULTS = Path(__file__).parents[1] / "results"
+COMMON = (
+    "--data fashion_mnist --network residual_mlp --width 128 --parameterization mupc --optimizer adam "
+    "--schedule linear --epochs 1 --batch-size 64 --no-compilation-cache"
+)
+RULE = "--algorithm pc --gamma-bar -1 --output-precision 0.8 --precision-cap 0.03 --relaxation error --iterations 3"
+# As tuned in recipes/mupc/results/accuracy_by_depth.log: 2^-4.
+OURS = {
+    "pc silu": f"{RULE} --activation silu --rate 0.0625",
+    "pc relu": f"{RULE} --activation relu --rate 0.0625",
+    "pc silu, 2 devices": f"{RULE} --activation silu --rate 0.0625 --devices 2",
+    "pc relu, 2 devices": f"{RULE} --activation relu --rate 0.0625 --devices 2",
+    "bp silu": "--algorithm bp --activation silu --rate 0.0625",
+    "bp relu": "--algorithm bp --activation relu --rate 0.0625",
+}
+
+
+def write_data(path: Path) -> None:
+    """Both splits as jpc reads them: normalized inputs and one-hot targets."""
+    from widthwise.data import load
+
+    data = load("fashion_mnist")
+    arrays = {}
+    for split in ("train", "test"):
+        pixels = getattr(data, f"x_{split}").astype(np.float32)
+        arrays[f"x_{split}"] = ((pixels - data.shift) / data.scale).astype(np.float32)
+        arrays[f"y_{split}"] = np.asarray(data.targets(split), np.float32)
+    np.savez(path, **arrays)
+
+
+def ours(flags: str, depth: int, seed: int, folder: Path) -> dict[str, Any]:
+    """One `widthwise train`."""
+    out = folder / "ours.json"
+    words = f"train {COMMON} {flags} --depth {depth} --seed {seed}".split()
+    command = [sys.executable, "-P", "-m", "widthwise", *words, "--json", str(out)]
+    subprocess.run(command, check=True, env=environment(ours=True), capture_output=True)
+    result = json.loads(out.read_text())
+    settled = result["settled"] or {}
+    return {
+        "seconds": result["train_seconds"],
+        "first": result["compile_seconds"],
+        "accuracy": result["test_accuracy"],
+        "residual_median": settled.get("residual_median"),
+    }
+
+
+def main() -> None:
+    """Every library in each round, a seed a round."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--jpc", required=True, metavar="PYTHON", help="interpreter with jpc")
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--depth", type=int, default=30)
+    options = parser.parse_args()
+    stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H%M")
+    lines = [f"depth {options.depth}, {options.pairs} rounds, load at the start {os.getloadavg()[0]:.2f}"]
+    print(lines[0], flush=True)
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in ("jpc", *OURS)}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_data(folder / "data.npz")
+        for seed in range(options.pairs):
+            script = str(Path(__file__).parent / "epoch_jpc.py")
+            words = [str(folder / "data.npz"), "--depth", str(options.depth), "--seed", str(seed)]
+            found["jpc"].append(once(Worker([options.jpc, script, *words], ours=False)))
+            for rule, flags in OURS.items():
+                found[rule].append(ours(flags, options.depth, seed, folder))
+    for rule, rows in found.items():
+        seconds = [row["seconds"] for row in rows]
+        accuracy = [100 * row["accuracy"] for row in rows]
+        ratio = median(theirs["seconds"] / s for theirs, s in zip(found["jpc"], seconds, strict=True))
+        spread = stdev(accuracy) if len(rows) > 1 else 0.0
+        lines.append(
+            f"{rule:18s} {mean(accuracy):.2f} ± {spread:.2f} %  {median(seconds):6.1f} s "
+            f"({min(seconds):.1f} to {max(seconds):.1f})  first {median(row['first'] for row in rows):.1f} s  "
+            f"jpc / it {ratio:.1f}"
+        )
+        print(lines[-1], flush=True)
+    (RESULTS / f"epoch_{stamp}.json").write_text(json.dumps(found, indent=1) + "\n")
+    (RESULTS / f"epoch_{stamp}.log").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
