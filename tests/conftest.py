@@ -2,6 +2,9 @@
 
 import os
 
+# As the command line has it.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import jax
 import pytest
 import science.typechecks  # noqa: F401  (the hook below finds it as an attribute of its package)

@@ -25,7 +25,16 @@ _PUBLIC = {
         "SequentialSweep",
         "Settled",
     ),
-    "algorithms": ("Backprop", "Batch", "Learner", "PredictiveCoding"),
+    "algorithms": (
+        "Backprop",
+        "Batch",
+        "Learner",
+        "PredictiveCoding",
+        "RidgeFeedback",
+        "TargetPropagation",
+        "TiedFeedback",
+        "TrainedFeedback",
+    ),
     "training": ("DivergedWarning", "UnsettledWarning", "make_step", "optimizer", "train"),
     "measure": ("coordinate_check",),
     "sweep": ("transfer",),
@@ -64,6 +73,10 @@ if TYPE_CHECKING:
     from .algorithms import Batch as Batch
     from .algorithms import Learner as Learner
     from .algorithms import PredictiveCoding as PredictiveCoding
+    from .algorithms import RidgeFeedback as RidgeFeedback
+    from .algorithms import TargetPropagation as TargetPropagation
+    from .algorithms import TiedFeedback as TiedFeedback
+    from .algorithms import TrainedFeedback as TrainedFeedback
     from .inference import ActivityDescent as ActivityDescent
     from .inference import Anderson as Anderson
     from .inference import Automatic as Automatic

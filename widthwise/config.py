@@ -11,7 +11,7 @@ import pydantic
 from pydantic import Field
 
 from ._errors import InputError, unknown
-from .parameterization import NAMES, Parameterization, from_json, parameterization, to_json
+from .parameterization import NAMES, TARGET, Parameterization, from_json, parameterization, to_json
 
 if TYPE_CHECKING:
     from jaxtyping import PRNGKeyArray
@@ -21,7 +21,19 @@ if TYPE_CHECKING:
     from .network import Built
 
 NETWORKS = {"mlp": "widthwise.network:mlp", "residual_mlp": "widthwise.network:residual_mlp"}
-ALGORITHMS = {"bp": "widthwise.algorithms:Backprop", "pc": "widthwise.algorithms:PredictiveCoding"}
+ALGORITHMS = {
+    "bp": "widthwise.algorithms:Backprop",
+    "pc": "widthwise.algorithms:PredictiveCoding",
+    "tp": "widthwise.algorithms:TargetPropagation",
+    "dtp": "widthwise.algorithms:TargetPropagation",
+}
+FEEDBACKS = {
+    "ridge": "widthwise.algorithms:RidgeFeedback",
+    "tied": "widthwise.algorithms:TiedFeedback",
+    "trained": "widthwise.algorithms:TrainedFeedback",
+    "drl": "widthwise.algorithms:TrainedFeedback",
+    "ldrl": "widthwise.algorithms:TrainedFeedback",
+}
 RELAXATIONS = {
     "descent": "widthwise.inference:ActivityDescent",
     "sweep": "widthwise.inference:SequentialSweep",
@@ -50,6 +62,33 @@ PREDICTIVE_CODING = (
     "precision_cap",
     "activity_decay",
 )
+# Which belong to target propagation alone, and which of them to each feedback, under the name it gives them.
+TARGET_PROPAGATION = (
+    "feedback",
+    "ridge",
+    "eta_hat",
+    "feedback_activation",
+    "feedback_optimizer",
+    "feedback_rate",
+    "feedback_steps",
+    "feedback_pretrain",
+    "noise",
+)
+TRAINED = {
+    "feedback_activation": "activation",
+    "feedback_optimizer": "optimizer",
+    "feedback_rate": "rate",
+    "feedback_steps": "steps",
+    "feedback_pretrain": "pretrain",
+    "noise": "noise",
+}
+FEEDBACK_TAKES: dict[str, dict[str, str]] = {
+    "ridge": {"ridge": "ridge"},
+    "tied": {},
+    "trained": TRAINED,
+    "drl": TRAINED,
+    "ldrl": TRAINED,
+}
 # Of these, what belongs to the rule whatever its relaxation.
 WHOLE = ("output_precision", "precision_cap", "activity_decay", "fixed_prediction")
 # Which of its settings each relaxation takes, under the name it gives them.
@@ -101,9 +140,9 @@ class Run(pydantic.BaseModel):
     depth: int = _field(3, NET + THEORY, "weight layers")
     activation: str = _field("tanh", NET + THEORY, "linear, tanh, relu, gelu or silu")
     bias: bool = _field(False, NET + THEORY, "add biases")
-    state: str = _field("pre", NET, "states are pre- or post-activations")
+    state: str | None = _field(None, NET, "states are pre- or post-activations (pre; of tp and dtp on mlp, post)")
     gain: float = _field(1.0, NET + THEORY, "factor on the initial std of weights that see activations")
-    algorithm: str = _field("bp", ALL, "bp or pc")
+    algorithm: str = _field("bp", ALL, "bp, pc, tp or dtp")
     parameterization: str = _field("mup", ALL + THEORY, f"{', '.join(NAMES)}, or a table's JSON file")
     table: dict[str, Any] | None = Field(None, description="the content of the table's file")
     gamma_bar: str | None = _field(None, ALL + THEORY, "exponent of the output precision (0; -1 is Gauss-Newton's end)")
@@ -129,6 +168,15 @@ class Run(pydantic.BaseModel):
     activity_rate: float | None = _field(None, NET, "step of inference (error: from the curvature, descent: 0.2)")
     fixed_prediction: bool = _field(False, NET, "predictions stay at the forward pass")
     sweep_step: float | None = _field(None, NET, "step s_l of each layer in a sweep (1/gamma_l)")
+    feedback: str | None = _field(None, NET, "of tp and dtp: ridge, trained, drl, ldrl or tied (ridge)")
+    ridge: float | None = _field(None, NET, "mu' of the feedback ridge, times batch and fan-in (0.001)")
+    eta_hat: float | None = _field(None, NET, "step of the output's target (dtp 0.1, tp 1)")
+    feedback_activation: str | None = _field(None, NET, "of trained feedback (linear)")
+    feedback_optimizer: str | None = _field(None, NET, "of trained feedback: sgd or adam (sgd)")
+    feedback_rate: float | None = _field(None, NET, "base rate of trained feedback (0.1)")
+    feedback_steps: int | None = _field(None, NET, "updates of trained feedback a batch (1)")
+    feedback_pretrain: int | None = _field(None, NET, "first training steps that change feedback alone (0)")
+    noise: float | None = _field(None, NET, "standard deviation of what trained feedback learns from (0.1)")
     schedule: str = _field("constant", RUN, "of the rate: constant, linear or cosine, to 0")
     steps: int | None = _field(None, NET, "training steps (transfer 40, check 4)")
     epochs: int | None = _field(None, RUN, "training epochs, instead of steps")
@@ -150,6 +198,7 @@ class Run(pydantic.BaseModel):
             ("matmul", self.matmul, MATMULS),
             ("schedule", self.schedule, SCHEDULES),
             ("relaxation", self.relaxation, RELAXATIONS),
+            ("feedback", self.feedback, FEEDBACKS),
         ):
             if value is not None and value not in options:
                 raise unknown(kind, value, options)
@@ -210,7 +259,7 @@ def build_of(run: Run, table: Parameterization, in_size: int, out_size: int) -> 
             table=table,
             key=key,
             bias=run.bias,
-            state=run.state,
+            state=state_of(run),
             gain=run.gain,
             dtype=run.dtype,
             matmul=run.matmul,
@@ -219,19 +268,28 @@ def build_of(run: Run, table: Parameterization, in_size: int, out_size: int) -> 
     return build
 
 
+def state_of(run: Run) -> str:
+    """Whether states are pre- or post-activations: where not given, as the algorithm's papers have it."""
+    if run.state is not None:
+        return run.state
+    return "post" if run.algorithm in TARGET and run.network == "mlp" else "pre"
+
+
 def algorithm_of(run: Run, table: Parameterization) -> "AbstractAlgorithm":
     """The run's algorithm.
 
     **Raises:** `InputError` for settings that it, or its relaxation, does not take.
     """
-    values = {name: getattr(run, name) for name in PREDICTIVE_CODING}
-    # By identity: 0 equals False, and must not pass for a setting that was not given.
-    given = {name: value for name, value in values.items() if value is not None and value is not False}
+    given = _given(run, PREDICTIVE_CODING)
+    targets = _given(run, TARGET_PROPAGATION)
     rule = found(run.algorithm, ALGORITHMS)
+    if given and run.algorithm != "pc":
+        raise InputError(f"{_flags(given)}: of predictive coding (--algorithm pc), not of {run.algorithm}")
+    if targets and run.algorithm not in TARGET:
+        raise InputError(f"{_flags(targets)}: of target propagation (--algorithm dtp or tp), not of {run.algorithm}")
+    if run.algorithm in TARGET:
+        return _target_propagation(run, rule, targets)
     if run.algorithm != "pc":
-        if given:
-            flags = ", ".join("--" + name.replace("_", "-") for name in given)
-            raise InputError(f"{flags}: of predictive coding (--algorithm pc), not of {run.algorithm}")
         return rule()
     relaxation = given.pop("relaxation", "error")
     whole = {name: given.pop(name) for name in WHOLE if name in given}
@@ -248,6 +306,30 @@ def algorithm_of(run: Run, table: Parameterization) -> "AbstractAlgorithm":
         )
     settle = found(relaxation, RELAXATIONS)(**{takes[name]: value for name, value in given.items()})
     return rule(settle, output_loss=table.output_loss, **whole)
+
+
+def _given(run: Run, names: tuple[str, ...]) -> dict[str, Any]:
+    """The settings among `names` that were given; by identity, as 0 equals False."""
+    values = {name: getattr(run, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None and value is not False}
+
+
+def _flags(given: dict[str, Any]) -> str:
+    return ", ".join("--" + name.replace("_", "-") for name in given)
+
+
+def _target_propagation(run: Run, rule: Any, given: dict[str, Any]) -> "AbstractAlgorithm":
+    """TP or DTP with its feedback."""
+    feedback = given.pop("feedback", "ridge")
+    target_step = given.pop("eta_hat", None)
+    takes = FEEDBACK_TAKES[feedback]
+    for name in given:
+        if name not in takes:
+            users = ", ".join(kind for kind, settings in FEEDBACK_TAKES.items() if name in settings)
+            raise InputError(f"{_flags({name: None})}: the feedback {feedback!r} has none; it belongs to {users}")
+    learns = {"learns": feedback} if feedback in ("drl", "ldrl") else {}
+    held = found(feedback, FEEDBACKS)(**learns, **{takes[name]: value for name, value in given.items()})
+    return rule(held, difference=run.algorithm == "dtp", target_step=target_step)
 
 
 def data_of(run: Run) -> "Dataset":

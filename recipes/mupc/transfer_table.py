@@ -2,9 +2,9 @@
 
     python recipes/mupc/transfer_table.py
 
-Reads the curves in results/transfer_*.json and summarizes them as `widthwise transfer` does. The second block of a joint
-sweep shows, at each size, the least loss over weight rates for every activity rate relative to the best of all, the
-median residual and the inference iterations that it took there ("-": inference left equilibrium).
+Reads the curves in results/transfer_*.json and summarizes them as `widthwise transfer` does. The second block of a
+joint sweep shows, at each size, the least loss over weight rates for every activity rate relative to the best of all,
+the median residual and the inference iterations that it took there ("-": inference left equilibrium).
 """
 
 import json
@@ -42,9 +42,7 @@ def along_activity(rows: list[dict[str, Any]], axis: str) -> list[str]:
             else:
                 cells[activity] = None
         shown = [
-            f"{activity:g}: -"
-            if held is None
-            else f"{activity:g}: {held[0] / min(least):.3f}, {held[1]:.1e}, {held[2]:g}"
+            f"{activity:g}: " + ("-" if held is None else f"{held[0] / min(least):.3f}, {held[1]:.1e}, {held[2]:g}")
             for activity, held in cells.items()
         ]
         lines.append(f"     {size:6d}  " + "   ".join(shown))

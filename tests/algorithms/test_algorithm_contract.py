@@ -86,7 +86,7 @@ def test_other_relaxations_lower_the_energy_of_pairs(relaxation):
 def test_backprop_of_pairs():
     network, _ = pair_network(depth=2)
     batch = batch_of("mse")
-    learner = Backprop().init(widthwise.network.Built(network, None, parameterization("mup")), key=KEY)
+    learner = Backprop().init(widthwise.network.Built(network, None, parameterization("mup"), ()), key=KEY)
 
     @eqx.filter_jit
     def compute(learner):

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 TRAIN = "train --data ok.npz --batch-size 8 --width 8 --steps 2 --rate 0.1 "
+DTP = TRAIN + "--algorithm dtp --parameterization mup "
 SWEEP = "transfer --data ok.npz --batch-size 8 --steps 2 "
 PC = TRAIN + "--algorithm pc "
 THEORY = "theory conditioning --data ok.npz --batch-size 8 "
@@ -32,6 +33,24 @@ BAD = {
     SWEEP + "--parameterization sp mupp": "'mupp'",
     SWEEP + "--schedule cosin": "'cosin'",
     TRAIN + "left": "'left'",
+    DTP + "--feedback rige": "'rige': did you mean 'ridge'",
+    DTP + "--ridge -1": "ridge is -1.0",
+    DTP + "--eta-hat 0": "eta_hat is 0.0: it must be positive",
+    DTP + "--feedback trained --ridge 0.1": "--ridge: the feedback 'trained' has none; it belongs to ridge",
+    DTP + "--noise 0.1": "--noise: the feedback 'ridge' has none; it belongs to trained, drl, ldrl",
+    DTP + "--feedback drl --noise 0": "noise is 0",
+    DTP + "--feedback trained --feedback-activation tahn": "'tahn': did you mean 'tanh'",
+    DTP + "--feedback trained --feedback-optimizer adm": "'adm': did you mean 'adam'",
+    DTP + "--feedback trained --feedback-rate 0": "feedback rate is 0.0",
+    DTP + "--feedback trained --feedback-steps 0": "feedback steps is 0",
+    DTP + "--feedback trained --feedback-pretrain -1": "pretraining is -1",
+    DTP + "--network residual_mlp --feedback trained --parameterization sp": "use the feedback 'ridge'",
+    DTP + "--network residual_mlp --feedback tied --parameterization sp": "use the feedback 'ridge'",
+    DTP + "--parameterization mupc": "no table 'mupc' is known for target propagation",
+    DTP + "--gamma-bar -1": "no meaning for target propagation",
+    DTP + "--relaxation auto": "--relaxation: of predictive coding",
+    TRAIN + "--ridge 0.1": "--ridge: of target propagation",
+    PC + "--feedback ridge": "--feedback: of target propagation",
     "theory": "topic",
     "theory conditionin": "'conditionin': did you mean 'conditioning'",
     THEORY + "--parameterization sp mupp": "'mupp': did you mean 'mup'",

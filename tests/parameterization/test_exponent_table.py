@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import pytest
 
+from widthwise._errors import InputError
 from widthwise.parameterization import NAMES, Power, Role, Size, parameterization
 
 # Typed row by row from "Exponent table (single source of truth)" of theory.md:
@@ -52,8 +53,16 @@ ADAM = {
 WEIGHTS = (Role.INPUT, Role.HIDDEN, Role.OUTPUT)
 
 
+FORWARD = [role for role in Role if not role.is_feedback]
+
+
+def forward(table):
+    """The rows of the network; feedback's have tests of their own."""
+    return {role: scaling for role, scaling in table.scalings.items() if not role.is_feedback}
+
+
 def letters(table, letter):
-    return {role: scaling.letters(role)[letter] for role, scaling in table.scalings.items()}
+    return {role: scaling.letters(role)[letter] for role, scaling in forward(table).items()}
 
 
 def assert_row(table, *, b, c, c_bias, g, g_output):
@@ -71,12 +80,12 @@ def assert_row(table, *, b, c, c_bias, g, g_output):
             Role.OUTPUT_BIAS: Fraction(output_bias),
         }
 
-    assert letters(table, "a") == dict.fromkeys(Role, Fraction(0))
+    assert letters(table, "a") == dict.fromkeys(FORWARD, Fraction(0))
     assert letters(table, "b") == spread(b, 0, 0)
     assert letters(table, "c") == spread(c, c[0], c_bias)
     assert letters(table, "g") == spread((g, g, g_output), g, g_output)
     for name in ("a_depth", "b_depth", "c_depth", "g_depth"):
-        assert letters(table, name) == dict.fromkeys(Role, Fraction(0))
+        assert letters(table, name) == dict.fromkeys(FORWARD, Fraction(0))
 
 
 @pytest.mark.parametrize(("r", "gamma_bar"), PC_SGD)
@@ -98,7 +107,7 @@ def test_predictive_coding_rows(r, gamma_bar, output_loss, optimizer):
         *c, c_bias = ADAM[r]
     assert_row(table, b=B[r], c=c, c_bias=c_bias, g=g, g_output=g_output)
     # gamma_L = gamma' M^-gamma_bar; all other precisions 1.
-    precisions = {role: scaling.precision for role, scaling in table.scalings.items()}
+    precisions = {role: scaling.precision for role, scaling in forward(table).items()}
     assert precisions.pop(Role.OUTPUT) == Power(width=-Fraction(gamma_bar))
     assert set(precisions.values()) == {Power()}
 
@@ -128,7 +137,7 @@ def test_names_are_points_of_the_richness_scale(name, r, optimizer):
 def test_standard_parameterization(optimizer, algorithm):
     table = parameterization("sp", algorithm=algorithm, optimizer=optimizer)
     assert [letters(table, "b")[role] for role in WEIGHTS] == [0, Fraction(1, 2), Fraction(1, 2)]
-    assert letters(table, "c") == letters(table, "a") == dict.fromkeys(Role, Fraction(0))
+    assert letters(table, "c") == letters(table, "a") == dict.fromkeys(FORWARD, Fraction(0))
 
 
 def test_standard_parameterization_keeps_the_output_precision():
@@ -170,7 +179,7 @@ MUPC_EPSILON = {
 def shapes(table, field):
     """Exponents of N and L for every role."""
     letter = {"multiplier": "a", "rate": "c", "epsilon": "g"}[field]
-    rows = {role: scaling.letters(role) for role, scaling in table.scalings.items()}
+    rows = {role: scaling.letters(role) for role, scaling in forward(table).items()}
     return {role: (-row[letter], -row[f"{letter}_depth"]) for role, row in rows.items()}
 
 
@@ -196,10 +205,10 @@ def test_depth_rows(name, algorithm, gamma_bar, kappa):
     make = {"algorithm": algorithm, "gamma_bar": gamma_bar}
     sgd, adam = (parameterization(name, optimizer=optimizer, **make) for optimizer in ("sgd", "adam"))
     undone = [-Fraction(x) for x in kappa]
-    rates = dict.fromkeys(Role, ("1", "0")) | {Role.OUTPUT_BIAS: ("0", "0")}
+    rates = dict.fromkeys(FORWARD, ("1", "0")) | {Role.OUTPUT_BIAS: ("0", "0")}
     for table in (sgd, adam):
         assert shapes(table, "multiplier") == shifted(MUPC_MULTIPLIER, (0, 0))
-        assert {scaling.init for scaling in table.scalings.values()} == {Power()}
+        assert {scaling.init for scaling in forward(table).values()} == {Power()}
         assert shapes(table, "epsilon") == shifted(MUPC_EPSILON, kappa)
         growth = Fraction(gamma_bar)
         assert table.scalings[Role.OUTPUT].precision == Power(width=-growth, depth=growth)
@@ -226,15 +235,15 @@ PUBLISHED = {"mupc_constant": ("0", "0"), "mupc_uniform": ("-1/2", "-1/2")}
 def test_published_adam_rules(name, algorithm, gamma_bar):
     table = parameterization(name, algorithm=algorithm, gamma_bar=gamma_bar, optimizer="adam")
     rate = tuple(Fraction(x) for x in PUBLISHED[name])
-    assert shapes(table, "rate") == dict.fromkeys(Role, rate)
-    assert shapes(table, "epsilon") == dict.fromkeys(Role, (0, 0))
+    assert shapes(table, "rate") == dict.fromkeys(FORWARD, rate)
+    assert shapes(table, "epsilon") == dict.fromkeys(FORWARD, (0, 0))
     assert shapes(table, "multiplier") == shifted(MUPC_MULTIPLIER, (0, 0))
-    assert {scaling.init for scaling in table.scalings.values()} == {Power()}
+    assert {scaling.init for scaling in forward(table).values()} == {Power()}
     growth = Fraction(gamma_bar)
     assert table.scalings[Role.OUTPUT].precision == Power(width=-growth, depth=growth)
     # Away from its own rates, epsilon and the decay that follows the rates it is muPC.
     mupc = parameterization("mupc", algorithm=algorithm, gamma_bar=gamma_bar, optimizer="adam")
-    for role, scaling in table.scalings.items():
+    for role, scaling in forward(table).items():
         changed = {"rate": Power(), "epsilon": Power(), "decay": Power()}
         assert dataclasses.replace(scaling, **changed) == dataclasses.replace(mupc.scalings[role], **changed)
 
@@ -243,23 +252,23 @@ def test_published_adam_rules(name, algorithm, gamma_bar):
 def test_published_rules_keep_the_effect_of_weight_decay(name):
     def exponents(kind):
         table = parameterization(name, optimizer="adam", weight_decay_kind=kind)
-        return {role: scaling.decay.exponents for role, scaling in table.scalings.items()}
+        return {role: scaling.decay.exponents for role, scaling in forward(table).items()}
 
     # Times the rate: its inverse. In the gradient: as the gradient's entries, which are muPC's.
     width, depth = (-Fraction(x) for x in PUBLISHED[name])
-    assert exponents("lr") == dict.fromkeys(Role, Power(width=width, depth=depth).exponents)
+    assert exponents("lr") == dict.fromkeys(FORWARD, Power(width=width, depth=depth).exponents)
     mupc = parameterization("mupc", optimizer="adam", weight_decay_kind="coupled")
-    assert exponents("coupled") == {role: scaling.decay.exponents for role, scaling in mupc.scalings.items()}
-    assert exponents("independent") == dict.fromkeys(Role, Power().exponents)
+    assert exponents("coupled") == {role: scaling.decay.exponents for role, scaling in forward(mupc).items()}
+    assert exponents("independent") == dict.fromkeys(FORWARD, Power().exponents)
 
 
 def test_published_rates_are_relative_to_the_base():
     table = parameterization("mupc_uniform", optimizer="adam", base_width=32, base_depth=4)
     size = table.size(fan_in=128, fan_out=10, width=128, depth=16)
     # sqrt(N_0 L_0 / (N L)) = sqrt(1 / 16), and 1 at the base.
-    assert {scaling.rate.at(size) for scaling in table.scalings.values()} == {0.25}
+    assert {scaling.rate.at(size) for scaling in forward(table).values()} == {0.25}
     base = table.size(fan_in=32, fan_out=10, width=32, depth=4)
-    assert {scaling.rate.at(base) for scaling in table.scalings.values()} == {1.0}
+    assert {scaling.rate.at(base) for scaling in forward(table).values()} == {1.0}
 
 
 def test_depth_multipliers_are_the_papers_absolute_ones():
@@ -293,7 +302,7 @@ def test_depth_rates_are_relative_to_the_base():
 def test_all_tables_coincide_at_the_base(name, optimizer):
     richness = "1/4" if name == "richness" else None
     table = parameterization(name, algorithm="pc", gamma_bar=-1, optimizer=optimizer, richness=richness, base_width=48)
-    for role, scaling in table.scalings.items():
+    for role, scaling in forward(table).items():
         fan_in = 48 if role.grows_with_fan_in else 12
         size = table.size(fan_in=fan_in, fan_out=48, width=48, depth=5)
         std = 1.0 if role.is_bias else 1 / math.sqrt(fan_in)
@@ -406,3 +415,42 @@ def test_power_arithmetic():
     assert all(isinstance(value, Fraction) for value in (p * q).exponents)
     with pytest.raises(dataclasses.FrozenInstanceError):
         p.width = half
+
+
+# theory.md, exponent table: TP and DTP forward, and feedback Q, the same for SGD and Adam; biases C1.
+TARGET_ROWS = {
+    Role.INPUT: (0, 0),
+    Role.HIDDEN: ("1/2", 1),
+    Role.OUTPUT: ("1/2", 1),
+    Role.HIDDEN_BIAS: (0, 0),
+    Role.OUTPUT_BIAS: (0, 0),
+    Role.FEEDBACK: ("1/2", 1),
+    Role.FEEDBACK_OUTPUT: (0, 0),
+}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("algorithm", ["tp", "dtp"])
+def test_target_propagation_rows(algorithm, optimizer):
+    table = parameterization("mup", algorithm=algorithm, optimizer=optimizer)
+    for role, (b, c) in TARGET_ROWS.items():
+        row = table.scalings[role].letters(role)
+        assert (row["a"], row["b"], row["c"], row["g"]) == (0, Fraction(b), Fraction(c), 0)
+    # The ridge is mu' B times the fan-in of Q; std is 1 over its root.
+    size = table.size(fan_in=256, fan_out=32, width=256, depth=4)
+    for role in (Role.FEEDBACK, Role.FEEDBACK_OUTPUT):
+        assert table.scalings[role].ridge.at(size) == 256.0
+        assert table.scalings[role].init.at(size) == 1 / 16
+
+
+def test_standard_feedback_has_one_rate():
+    table = parameterization("sp", algorithm="dtp")
+    assert {table.scalings[role].letters(role)["c"] for role in Role} == {0}
+
+
+@pytest.mark.parametrize("name", ["ntp", "mupc", "depth_mup", "mupc_constant"])
+def test_target_propagation_has_no_other_names(name):
+    with pytest.raises(InputError, match=f"no table '{name}' is known for target propagation"):
+        parameterization(name, algorithm="dtp", optimizer="adam")
+    with pytest.raises(InputError, match="gamma_bar -1 has no meaning for target propagation"):
+        parameterization("mup", algorithm="tp", gamma_bar=-1)

@@ -133,7 +133,7 @@ def replaced(payload, value, *path):
         (without(by_hand(), "base", "width"), "lacks 'width'"),
         (without(by_hand(), "roles", "hidden"), "lacks the role 'hidden'"),
         (replaced(by_hand(), 2, "schema_version"), "schema version 2"),
-        (replaced(by_hand(), "tp", "algorithm"), "algorithm is 'tp'"),
+        (replaced(by_hand(), "ff", "algorithm"), "algorithm is 'ff'"),
         (replaced(by_hand(), "lion", "optimizer"), "optimizer is 'lion'"),
         (replaced(by_hand(), "half", "output_loss"), "output_loss is 'half'"),
         (replaced(by_hand(), "l1", "weight_decay_kind"), "weight_decay_kind is 'l1'"),

@@ -40,7 +40,7 @@ def test_two_devices_train_as_one(rule, tmp_path):
 def test_what_cannot_be_shared_is_refused():
     with pytest.raises(InputError, match="batch_size is 8: 3 devices cannot share it evenly"):
         split(3, 8)
-    with pytest.raises(InputError, match="devices is 4096: this process has .*jax_num_cpu_devices"):
+    with pytest.raises(InputError, match=r"devices is 4096: this process has .*jax_num_cpu_devices"):
         split(4096, 8192)
 
 

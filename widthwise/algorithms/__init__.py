@@ -9,4 +9,11 @@ from ._base import Metrics as Metrics
 from ._base import cosine as cosine
 from ._base import local_energy as local_energy
 from ._base import local_gradients as local_gradients
+from ._feedback import LEARNS as LEARNS
+from ._feedback import AbstractFeedback as AbstractFeedback
+from ._feedback import RidgeFeedback as RidgeFeedback
+from ._feedback import TiedFeedback as TiedFeedback
+from ._feedback import TrainedFeedback as TrainedFeedback
+from ._feedback import ridge_map as ridge_map
 from ._predictive_coding import PredictiveCoding as PredictiveCoding
+from ._target_propagation import TargetPropagation as TargetPropagation

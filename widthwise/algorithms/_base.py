@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._loss import Loss
 from ..inference import scaled
-from ..network import AbstractStage, Built, Network, States, each, square_norm
+from ..network import AbstractStage, Built, Feedback, Network, States, each, square_norm
 
 Metrics = dict[str, Float[Array, ""]]
 Precisions = tuple[Float[Array, "..."], ...]
@@ -30,10 +30,14 @@ class Batch(NamedTuple):
 
 
 class Learner(eqx.Module):
-    """What an algorithm trains: the network, and feedback weights where it has them."""
+    """What an algorithm trains: the network, and feedback where it has some.
+
+    **Arguments:** `network`; `feedback`; `memory`: of the optimizer of feedback weights that learn.
+    """
 
     network: Network
-    feedback: Network | None = None
+    feedback: Feedback | None = None
+    memory: Any = None
 
 
 class Inference(NamedTuple):
@@ -61,6 +65,15 @@ class AbstractAlgorithm(eqx.Module):
     def init(self, built: Built, *, key: PRNGKeyArray) -> Learner:
         """The learner of a built network."""
         return Learner(built.network)
+
+    @property
+    def pretraining(self) -> int:
+        """How many first training steps leave the network as it is."""
+        return 0
+
+    def prepare(self, learner: Learner, batch: Batch, *, key: PRNGKeyArray) -> Learner:
+        """The learner after what it learns beside the network, before `grads`: nothing, unless it has some."""
+        return learner
 
     @abc.abstractmethod
     def infer(self, learner: Learner, batch: Batch, loss: Loss, *, key: PRNGKeyArray) -> Inference:

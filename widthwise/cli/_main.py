@@ -28,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     **Returns:** the exit code: 0, 1 where a check failed, 2 for bad input.
     """
+    # Small linear systems, many at a time: LAPACK's own threads would wait for each other, and for XLA's.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_help())

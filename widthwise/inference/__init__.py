@@ -13,6 +13,7 @@ from ._base import relative_residual as relative_residual
 from ._base import scaled as scaled
 from ._checks import array_or_none as array_or_none
 from ._checks import at_least_one as at_least_one
+from ._checks import not_negative as not_negative
 from ._checks import positive as positive
 from ._descent import ActivityDescent as ActivityDescent
 from ._descent import activity_gradient as activity_gradient

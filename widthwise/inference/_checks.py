@@ -1,5 +1,6 @@
 """What a relaxation's settings may be; traced values pass, as a sweep varies them."""
 
+import math
 import numbers
 from collections.abc import Callable
 from typing import Any
@@ -12,12 +13,12 @@ from jaxtyping import Array
 from .._errors import InputError
 
 
-def at_least_one(name: str) -> Callable[[Any], int]:
-    """A converter for whole numbers of at least 1."""
+def at_least_one(name: str, why: str = "without inference the hidden layers would not learn") -> Callable[[Any], int]:
+    """A converter for whole numbers of at least 1; `why` 0 is none."""
 
     def convert(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            remedy = "; without inference the hidden layers would not learn" if value == 0 else ""
+            remedy = f"; {why}" if value == 0 else ""
             raise InputError(f"{name} is {value!r}: it must be a whole number of at least 1{remedy}")
         return value
 
@@ -30,6 +31,17 @@ def positive(name: str) -> Callable[[Any], Array]:
     def convert(value: Any) -> Array:
         if isinstance(value, numbers.Real) and not float(value) > 0:
             raise InputError(f"{name} is {value!r}: it must be positive")
+        return value if isinstance(value, jax.core.Tracer) else as_array(value)
+
+    return convert
+
+
+def not_negative(name: str) -> Callable[[Any], Array]:
+    """A converter for numbers of at least 0 to arrays."""
+
+    def convert(value: Any) -> Array:
+        if isinstance(value, numbers.Real) and not 0 <= float(value) < math.inf:
+            raise InputError(f"{name} is {value!r}: it must be finite and at least 0")
         return value if isinstance(value, jax.core.Tracer) else as_array(value)
 
     return convert

@@ -38,12 +38,13 @@ class Built(eqx.Module):
     """A network beside what scales it.
 
     **Arguments:** `network`; `scalings`: a pytree of the network's structure with a `LeafScaling` at every
-    array; `table`: the parameterization it was built from.
+    array; `table`: the parameterization it was built from; `sizes`: that of each segment's weights.
     """
 
     network: Network
     scalings: PyTree[LeafScaling]
     table: Parameterization = eqx.field(static=True)
+    sizes: tuple[Size, ...] = eqx.field(static=True)
 
 
 def mlp(
@@ -161,7 +162,7 @@ def _chain(
         lambda linear: Dense(linear, before=before, after=after, residual=residual),
         lambda linear: Dense(linear, before=before),
     ]
-    segments, labels = [], []
+    segments, labels, used = [], [], []
     for (fan_in, fan_out, count), role, stage, draw in zip(sizes, roles, stages, keys, strict=True):
         if count:
             size = table.size(fan_in=fan_in, fan_out=fan_out, width=width, depth=depth)
@@ -170,9 +171,10 @@ def _chain(
             precision = table.scalings[role[0]].precision.at(size)
             segments.append(Segment(stage(linear), count, precision))
             labels.append(_labels(segments[-1], table, role, size))
+            used.append(size)
     network = Network(tuple(segments), in_size, out_size)
     arrays = eqx.filter(network, eqx.is_array)
-    return Built(network, eqx.tree_at(lambda n: n.segments, arrays, tuple(labels)), table)
+    return Built(network, eqx.tree_at(lambda n: n.segments, arrays, tuple(labels)), table, tuple(used))
 
 
 def _linear(

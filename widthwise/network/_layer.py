@@ -47,8 +47,15 @@ class Linear(eqx.Module):
     matmul: str = eqx.field(static=True, default="float32")
 
     def __call__(self, x: Float[Array, "batch in"]) -> Float[Array, "batch out"]:
-        left, right = x, self.weight.T
+        out = self._product(x, self.weight.T)
+        return out if self.bias is None else out + self.bias_multiplier * self.bias
+
+    def transposed(self, z: Float[Array, "batch out"]) -> Float[Array, "batch in"]:
+        """multiplier · W^T z."""
+        return self._product(z, self.weight)
+
+    def _product(self, left: Array, right: Array) -> Array:
+        dtype = left.dtype
         if self.matmul == "bfloat16":
             left, right = left.astype(jnp.bfloat16), right.astype(jnp.bfloat16)
-        out = self.multiplier * jnp.matmul(left, right, preferred_element_type=x.dtype)
-        return out if self.bias is None else out + self.bias_multiplier * self.bias
+        return self.multiplier * jnp.matmul(left, right, preferred_element_type=dtype)

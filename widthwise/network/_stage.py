@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import equinox as eqx
 from jaxtyping import PRNGKeyArray
 
+from .._errors import InputError
 from ._layer import Linear, activation
 
 # A pytree of arrays with a leading batch axis.
@@ -27,6 +28,13 @@ class AbstractStage(eqx.Module):
     @abc.abstractmethod
     def __call__(self, x: State, *, key: PRNGKeyArray | None = None, train: bool = True) -> State:
         """The layer's prediction f_l(x)."""
+
+    def transposed(self, z: State) -> State:
+        """W_l^T z, of the stage's linear map with its multiplier: the way down of tied feedback.
+
+        **Raises:** `InputError` where the stage has none.
+        """
+        raise InputError(f"the stage {type(self).__name__} has no transposed map: use the feedback 'ridge'")
 
 
 class Dense(AbstractStage):
@@ -52,3 +60,7 @@ class Dense(AbstractStage):
         """f(x) on a batch; deterministic, so `key` and `train` change nothing."""
         out = activation(self.after)(self.linear(activation(self.before)(x)))
         return out + x if self.residual else out
+
+    def transposed(self, z: State) -> State:
+        """a W^T z; a residual stage has no one map that its feedback could be tied to."""
+        return super().transposed(z) if self.residual else self.linear.transposed(z)

@@ -59,7 +59,7 @@ def depth_rows(
         Role.BRANCH_BIAS: DEPTH,
     }
     rows = {}
-    for role in Role:
+    for role in (role for role in Role if not role.is_feedback):
         multiplier = multipliers.get(role, ONE)
         shrink = growth(multiplier, role)
         k_role = k_output if role.is_output else k

@@ -12,6 +12,7 @@ from ._power import ONE, Power, fraction, width_power
 from ._role import Role
 from ._scaling import Scaling, growth
 from ._table import ALGORITHMS, OPTIMIZERS, OUTPUT_LOSSES, WEIGHT_DECAY_KINDS, Parameterization
+from ._target_propagation import feedback_rows
 
 SCHEMA_VERSION = 1
 LETTERS = ("a", "b", "c", "g", "d")
@@ -120,6 +121,8 @@ def _row(role: Role, payload: Mapping[str, Any], source: str) -> Scaling:
         if role in (Role.INPUT, Role.HIDDEN, Role.OUTPUT):
             raise InputError(f"{source} lacks the role {str(role)!r}")
         # A table of weights alone: branches are hidden layers, biases scale like the role they sit beside.
+        if role.is_feedback:
+            return feedback_rows()[role]
         like = {Role.BRANCH: Role.HIDDEN, Role.BRANCH_BIAS: Role.INPUT, Role.HIDDEN_BIAS: Role.INPUT}.get(role)
         if like is None:
             return Scaling()

@@ -11,6 +11,8 @@ The exponents of a parameterization depend on a tensor only through its role:
 | hidden_bias | -, infinite | outside the multiplier of its layer; scales like input |
 | branch_bias | -, infinite | inside a residual branch |
 | output_bias | -, finite | the readout |
+| feedback | infinite, infinite | target propagation's way down, between hidden layers |
+| feedback_output | finite, infinite | target propagation's way down from the prediction |
 """
 
 import enum
@@ -30,11 +32,13 @@ class Role(enum.StrEnum):
     HIDDEN_BIAS = "hidden_bias"
     BRANCH_BIAS = "branch_bias"
     OUTPUT_BIAS = "output_bias"
+    FEEDBACK = "feedback"
+    FEEDBACK_OUTPUT = "feedback_output"
 
     @property
     def grows_with_fan_in(self) -> bool:
         """Whether fan-in is proportional to the width, so that a power of it is a power of width."""
-        return self in (Role.HIDDEN, Role.BRANCH, Role.OUTPUT)
+        return self in (Role.HIDDEN, Role.BRANCH, Role.OUTPUT, Role.FEEDBACK)
 
     @property
     def is_output(self) -> bool:
@@ -50,3 +54,8 @@ class Role(enum.StrEnum):
     def is_bias(self) -> bool:
         """Whether the parameter is a bias: drawn as zeros, outside its layer's multiplier."""
         return self in (Role.HIDDEN_BIAS, Role.BRANCH_BIAS, Role.OUTPUT_BIAS)
+
+    @property
+    def is_feedback(self) -> bool:
+        """Whether the parameter carries targets down, and is no part of the network."""
+        return self in (Role.FEEDBACK, Role.FEEDBACK_OUTPUT)

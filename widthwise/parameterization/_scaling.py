@@ -17,7 +17,7 @@ class Scaling:
 
     **Arguments:** each an exact `Power`: `multiplier` of the layer's product; `init`, the standard deviation
     (before a gain); `rate`, of the base learning rate η; `precision` γ_l of the layer's energy; `epsilon`,
-    of Adam's ε; `decay`, of the weight decay λ.
+    of Adam's ε; `decay`, of the weight decay λ; `ridge`, of the ridge of a feedback solved on the batch.
     """
 
     multiplier: Power = ONE
@@ -26,6 +26,7 @@ class Scaling:
     precision: Power = ONE
     epsilon: Power = ONE
     decay: Power = ONE
+    ridge: Power = ONE
 
     def letters(self, role: Role) -> Letters:
         """The exponents of the field's convention, W = M^-a w, std M^-b, rate M^-c, epsilon M^-g, decay M^-d.

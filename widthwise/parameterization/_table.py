@@ -13,9 +13,13 @@ from ._power import ONE, Power, Rational, Size, fraction
 from ._richness import HALF, gradient_growth, output_growth, richness_rows, standard_rows
 from ._role import Role
 from ._scaling import Scaling, growth
+from ._target_propagation import feedback_rows, target_rows
 
 NAMES = ("sp", "ntp", "mup", "richness", "depth_mup", "mupc", *PUBLISHED)
-ALGORITHMS = ("bp", "pc")
+ALGORITHMS = ("bp", "pc", "tp", "dtp")
+# Algorithms that carry targets down through feedback.
+TARGET = ("tp", "dtp")
+LONG = dict.fromkeys(TARGET, "target propagation") | {"bp": "backprop", "pc": "predictive coding"}
 OPTIMIZERS = ("sgd", "adam")
 OUTPUT_LOSSES = ("weighted", "unweighted")
 WEIGHT_DECAY_KINDS = ("coupled", "lr", "independent")
@@ -111,7 +115,8 @@ def parameterization(
     - `name`: `"sp"`, `"ntp"` (r = 0), `"mup"` (r = 1/2), `"richness"` (any r), `"depth_mup"` or, the
       same table under its other name, `"mupc"`; `"mupc_constant"` and `"mupc_uniform"`: the same with the one
       Adam rate of two papers for every role, 1 and (N L)^-1/2, for comparison (see `_depth`).
-    - `algorithm`: `"bp"` or `"pc"`; `optimizer`: `"sgd"` (any momentum) or `"adam"`.
+    - `algorithm`: `"bp"`, `"pc"`, `"tp"` or `"dtp"`, of which the last two have `"sp"` and `"mup"` alone (see
+      `_target_propagation`); `optimizer`: `"sgd"` (any momentum) or `"adam"`.
     - `richness`: r in [0, 1/2], with the name `"richness"`.
     - `gauge`: `"stp"`, `"mup"`, `"rescaling"`, or None for the name's own (no multipliers; unit Gaussians
       for `"mupc"`).
@@ -123,7 +128,8 @@ def parameterization(
 
     **Returns:** a `Parameterization`.
 
-    **Raises:** `InputError` for unknown names, values out of range and a published Adam rule without Adam.
+    **Raises:** `InputError` for unknown names, values out of range, a published Adam rule without Adam, and a name that
+    target propagation has no table for.
 
     >>> table = parameterization("mup", algorithm="pc", gamma_bar=-1)
     >>> [str(table.scalings[role].letters(role)["c"]) for role in (Role.INPUT, Role.HIDDEN, Role.OUTPUT)]
@@ -141,10 +147,19 @@ def parameterization(
         if value not in options:
             raise unknown(kind, value, options)
     gamma_bar = fraction(gamma_bar)
-    if algorithm == "bp" and gamma_bar != 0:
-        raise InputError(f"gamma_bar {gamma_bar} has no meaning for backprop: use algorithm 'pc' or gamma_bar 0")
-    if algorithm == "bp" and output_loss != "weighted":
-        raise InputError(f"output_loss {output_loss!r} has no meaning for backprop, which has no output precision")
+    if algorithm != "pc" and gamma_bar != 0:
+        raise InputError(
+            f"gamma_bar {gamma_bar} has no meaning for {LONG[algorithm]}: use algorithm 'pc' or gamma_bar 0"
+        )
+    if algorithm != "pc" and output_loss != "weighted":
+        raise InputError(
+            f"output_loss {output_loss!r} has no meaning for {LONG[algorithm]}, which has no output precision"
+        )
+    if algorithm in TARGET and name not in ("sp", "mup"):
+        raise InputError(
+            f"no table {name!r} is known for {LONG[algorithm]}, which has no richness scale (there is no kernel "
+            f"regime) and no rule over depth yet; use 'mup', or 'sp' for contrast"
+        )
     if name in PUBLISHED and optimizer != "adam":
         raise InputError(f"{name!r} is a rule for Adam, got optimizer {optimizer!r}: use 'adam', or the name 'mupc'")
     r = _richness(name, richness)
@@ -154,13 +169,17 @@ def parameterization(
         rows = standard_rows(gamma_bar)
     elif name in ("depth_mup", "mupc", *PUBLISHED):
         rows = depth_rows(name, optimizer=optimizer, k=k, k_output=k_output, gamma_bar=gamma_bar)
+    elif algorithm in TARGET:
+        rows = target_rows()
     else:
         assert r is not None
         rows = richness_rows(r, optimizer=optimizer, k=k, k_output=k_output, gamma_bar=gamma_bar)
-    rows = {role: _with_decay(role, rows[role], optimizer, weight_decay_kind) for role in Role}
+    rows = {role: _with_decay(role, rows[role], optimizer, weight_decay_kind) for role in rows}
     if name in PUBLISHED:
         # Only now: the decay follows the gradients' entries, which the published rules leave out of epsilon.
         rows = {role: dataclasses.replace(row, epsilon=ONE) for role, row in rows.items()}
+    # Feedback has a rate of its own and no decay.
+    rows = rows | feedback_rows(scaled=name != "sp")
     table = Parameterization(
         name=name,
         algorithm=algorithm,
@@ -172,7 +191,7 @@ def parameterization(
         weight_decay_kind=weight_decay_kind,
         base_width=_at_least_one("base_width", base_width),
         base_depth=_at_least_one("base_depth", base_depth),
-        rows=tuple(rows.items()),
+        rows=tuple((role, rows[role]) for role in Role),
     )
     return table if gauge is None else table.in_gauge(gauge)
 

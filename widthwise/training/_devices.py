@@ -28,8 +28,8 @@ class Split(NamedTuple):
 def split(devices: int, batch_size: int) -> Split | None:
     """How a batch is split over this process's first devices; None for one device.
 
-    Inference never looks from one example to another, so devices meet once in each of its iterations (does any example go
-    on?) and once to add their gradients. Results equal one device's but for the rounding of that sum.
+    Inference never looks from one example to another, so devices meet once in each of its iterations (does any
+    example go on?) and once to add their gradients. Results equal one device's but for the rounding of that sum.
 
     **Raises:** `InputError` for more devices than there are, and a batch that they cannot share evenly.
     """

@@ -14,6 +14,9 @@ from ..algorithms import AbstractAlgorithm, Batch, Learner, Metrics
 from ._devices import Split
 from ._examples import Examples
 
+# The stream of what learns beside the network: apart from the algorithm's own.
+PREPARING = 1
+
 
 class TrainState(eqx.Module):
     """All that a step changes, and the base rate.
@@ -59,18 +62,24 @@ def make_step(
     ) -> tuple[TrainState, Metrics]:
         # Accelerators would otherwise multiply in TF32, whose rounding drowns the residual.
         with jax.default_matmul_precision("float32"):
-            gradients, metrics = algorithm.grads(state.learner, batch, loss, key=key)
+            learner = algorithm.prepare(state.learner, batch, key=jax.random.fold_in(key, PREPARING))
+            gradients, metrics = algorithm.grads(learner, batch, loss, key=key)
             if sample is not None:
                 metrics = metrics | _at_samples(
-                    sample, lambda: algorithm.diagnose(state.learner, batch, loss, gradients, key=key)
+                    sample, lambda: algorithm.diagnose(learner, batch, loss, gradients, key=key)
                 )
-            parameters = eqx.filter(state.learner.network, eqx.is_inexact_array)
+            parameters = eqx.filter(learner.network, eqx.is_inexact_array)
             # Optax's schedules mix floats with the integer count, which strict promotion forbids.
             with jax.numpy_dtype_promotion("standard"):
                 rate = (state.rate * schedule(state.step)).astype(state.rate.dtype)
             updates, memory = optimizer.update(gradients, state.memory, parameters, rate=rate)
-            network = eqx.apply_updates(state.learner.network, updates)
-        learner = eqx.tree_at(lambda held: held.network, state.learner, network)
+            if algorithm.pretraining:
+                # The step count alone decides, so that a resumed run knows where it is.
+                learns = state.step >= algorithm.pretraining
+                updates = jax.tree.map(lambda u: jnp.where(learns, u, 0), updates)
+                memory = jax.tree.map(lambda new, old: jnp.where(learns, new, old), memory, state.memory)
+            network = eqx.apply_updates(learner.network, updates)
+        learner = eqx.tree_at(lambda held: held.network, learner, network)
         return TrainState(learner, memory, state.step + 1, state.rate), metrics
 
     return step

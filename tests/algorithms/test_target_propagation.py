@@ -1,0 +1,395 @@
+"""Target propagation against plain loops in NumPy, closed forms, finite differences and limits; float64."""
+
+import itertools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from widthwise._errors import InputError
+from widthwise._loss import cross_entropy, mse
+from widthwise.algorithms import (
+    Backprop,
+    Batch,
+    RidgeFeedback,
+    TargetPropagation,
+    TiedFeedback,
+    TrainedFeedback,
+    cosine,
+    ridge_map,
+)
+from widthwise.network import above, forward, mlp, residual_mlp
+from widthwise.parameterization import parameterization
+
+KEY = jax.random.key(3)
+TABLE = parameterization("mup", algorithm="dtp", base_width=4)
+PHI = {"tanh": np.tanh, "linear": lambda z: z}
+
+
+def built_mlp(depth=5, width=7, sizes=(6, 3), activation="tanh", state="post"):
+    return mlp(sizes[0], width, sizes[1], depth=depth, activation=activation, table=TABLE, key=KEY, state=state)
+
+
+def batch_of(count=5, sizes=(6, 3)):
+    draw = np.random.default_rng(0)
+    return Batch(jnp.asarray(draw.normal(size=(count, sizes[0]))), jnp.asarray(draw.normal(size=(count, sizes[1]))))
+
+
+def matrices(network):
+    """Every layer's effective matrix, as plain arrays."""
+    return [
+        segment.stages.linear.multiplier * np.asarray(segment.stages.linear.weight[row])
+        for segment in network.segments
+        for row in range(segment.depth)
+    ]
+
+
+def states_of(weights, x, phi, state):
+    """Plain forward pass: what each layer's state is, the prediction last."""
+    states, z = [], np.asarray(x)
+    for index, w in enumerate(weights):
+        last = index == len(weights) - 1
+        seen = phi(z) if state == "pre" and index > 0 else z
+        z = phi(seen @ w.T) if state == "post" and not last else seen @ w.T
+        states.append(z)
+    return states
+
+
+def unstacked(errors):
+    return [np.asarray(leaf[row]) for leaf in errors for row in range(leaf.shape[0])]
+
+
+def downs_of(kind, weights, states, count):
+    """Plain g_l for l = 2 … L, and the algorithm's feedback."""
+    if kind == "tied":
+        return [lambda v, w=w: v @ w for w in weights[1:]], TiedFeedback()
+    ridge = 0.05
+
+    def solved(low, high):
+        q = low.T @ high @ np.linalg.inv(high.T @ high + ridge * count * high.shape[1] * np.eye(high.shape[1]))
+        return lambda v: v @ q.T
+
+    return [solved(*pair) for pair in itertools.pairwise(states)], RidgeFeedback(ridge)
+
+
+@pytest.mark.parametrize("state", ["pre", "post"])
+@pytest.mark.parametrize("kind", ["ridge", "tied"])
+@pytest.mark.parametrize("difference", [True, False], ids=["dtp", "tp"])
+@pytest.mark.parametrize("count", [5, 20], ids=["dual", "primal"])
+def test_the_sweep_equals_a_plain_loop(state, kind, difference, count):
+    built, batch, step = built_mlp(state=state), batch_of(count), 0.3
+    weights = matrices(built.network)
+    states = states_of(weights, batch.x, np.tanh, state)
+    downs, feedback = downs_of(kind, weights, states, count)
+    target = states[-1] + step * (np.asarray(batch.y) - states[-1])
+    expected = []
+    for down, low, high in zip(reversed(downs), reversed(states[:-1]), reversed(states[1:]), strict=True):
+        target = low + down(target) - down(high) if difference else down(target)
+        expected.append(target - low)
+    rule = TargetPropagation(feedback, difference=difference, target_step=step)
+    found = rule.infer(rule.init(built, key=KEY), batch, mse, key=KEY)
+    for one, other in zip(unstacked(found.errors[:-1]), reversed(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(found.errors[-1][0], batch.y - states[-1], rtol=1e-12)
+    assert [float(p) for p in found.precisions] == pytest.approx([1 / step] * (len(found.errors) - 1) + [1.0])
+
+
+def test_weights_learn_from_the_local_losses():
+    """Against finite differences of 1/(2 η̂) |t_l − f_l(z_{l-1})|², t and z held fixed, mean over the batch."""
+    built, batch, step = built_mlp(depth=3), batch_of(), 0.5
+    rule = TargetPropagation(RidgeFeedback(0.1), target_step=step)
+    learner = rule.init(built, key=KEY)
+    gradients, _ = rule.grads(learner, batch, mse, key=KEY)
+    weights = matrices(built.network)
+    states = states_of(weights, batch.x, np.tanh, "post")
+    errors = unstacked(rule.infer(learner, batch, mse, key=KEY).errors)
+    multiplier = built.network.segments[1].stages.linear.multiplier
+
+    def local(w):
+        return np.mean(np.sum((states[1] + errors[1] - np.tanh(states[0] @ (multiplier * w).T)) ** 2, 1)) / (2 * step)
+
+    held = np.asarray(built.network.segments[1].stages.linear.weight[0])
+    for row, column in [(0, 0), (2, 5), (6, 1)]:
+        shift = np.zeros_like(held)
+        shift[row, column] = 1e-6
+        slope = (local(held + shift) - local(held - shift)) / 2e-6
+        assert slope == pytest.approx(float(gradients.segments[1].stages.linear.weight[0, row, column]), rel=1e-6)
+
+
+@pytest.mark.parametrize("difference", [True, False], ids=["dtp", "tp"])
+def test_invertible_linear_layers_give_inverse_targets(difference):
+    # Square, linear, as many examples as units, no ridge: g_l = W_l^-1 exactly.
+    size, step = 4, 0.7
+    built, batch = built_mlp(depth=4, width=size, sizes=(size, size), activation="linear"), batch_of(9, (size, size))
+    rule = TargetPropagation(RidgeFeedback(0.0), difference=difference, target_step=step)
+    errors = unstacked(rule.infer(rule.init(built, key=KEY), batch, mse, key=KEY).errors[:-1])
+    weights = matrices(built.network)
+    target = states_of(weights, batch.x, PHI["linear"], "post")[-1]
+    target = target + step * (np.asarray(batch.y) - target)
+    for index in (2, 1, 0):
+        target = target @ np.linalg.inv(weights[index + 1]).T
+        low = states_of(weights, batch.x, PHI["linear"], "post")[index]
+        np.testing.assert_allclose(low + errors[index], target, rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize("count", [3, 5, 8], ids=["fewer", "equal", "more"])
+def test_dual_and_primal_ridge_are_one_map(count):
+    draw = np.random.default_rng(1)
+    z, x, v = draw.normal(size=(count, 5)), draw.normal(size=(count, 4)), draw.normal(size=(2, 5))
+    mu = 0.3
+    primal = v @ np.linalg.solve(z.T @ z + mu * np.eye(5), z.T @ x)
+    dual = v @ z.T @ np.linalg.solve(z @ z.T + mu * np.eye(count), x)
+    np.testing.assert_allclose(primal, dual, rtol=1e-12)
+    left, right = ridge_map(jnp.asarray(z), jnp.asarray(x), jnp.asarray(mu))
+    np.testing.assert_allclose((v if left is None else v @ left) @ right, primal, rtol=1e-12)
+
+
+def test_the_ridge_follows_batch_and_fan_in():
+    # Twice the batch by repeating it, and the same map: Z^T Z and mu both double.
+    built, batch = built_mlp(), batch_of()
+    twice = Batch(*(jnp.concatenate([a, a]) for a in batch))
+    rule = TargetPropagation(RidgeFeedback(0.2))
+    learner = rule.init(built, key=KEY)
+    one, two = (rule.infer(learner, b, mse, key=KEY).errors for b in (batch, twice))
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a, b[:, :5], rtol=1e-9, atol=1e-12)
+    # Five layers of width 7 with 3 outputs: fan-ins of g_2 … g_5.
+    assert learner.feedback.ridges == (7.0, 3.0)
+
+
+@pytest.mark.parametrize("loss", [mse, cross_entropy])
+def test_linear_tied_feedback_is_backprop(loss):
+    # g_l = W_l^T: errors are backprop's, times the target's step, which the local losses divide by.
+    built = built_mlp(activation="linear")
+    batch = Batch(batch_of().x, jnp.eye(3)[jnp.array([0, 1, 2, 0, 1])])
+    rule = TargetPropagation(TiedFeedback(), target_step=0.01)
+    found, metrics = rule.grads(rule.init(built, key=KEY), batch, loss, key=KEY)
+    learner = Backprop().init(built, key=KEY)
+    expected, reference = Backprop().grads(learner, batch, loss, key=KEY)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-13)
+    assert float(metrics["loss"]) == pytest.approx(float(reference["loss"]))
+    diagnosed = rule.diagnose(rule.init(built, key=KEY), batch, loss, found, key=KEY)
+    assert float(diagnosed["cosine"]) == pytest.approx(1.0)
+
+
+def test_the_target_step_cancels_for_linear_feedback():
+    built, batch = built_mlp(), batch_of()
+    small, large = (
+        TargetPropagation(target_step=step).grads(TargetPropagation().init(built, key=KEY), batch, mse, key=KEY)[0]
+        for step in (1e-6, 2.0)
+    )
+    for a, b in zip(jax.tree.leaves(small), jax.tree.leaves(large), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-14)
+
+
+def feedback_case(learns, activation):
+    built, batch = built_mlp(depth=4, width=5, activation="tanh"), batch_of()
+    rule = TrainedFeedback(learns=learns, activation=activation, noise=0.3)
+    learner = rule.init(built, key=KEY)
+    *hidden, prediction = forward(built.network, batch.x)
+    low, high = above(tuple(hidden)), (*hidden[1:], prediction)
+    return rule, learner, low, high
+
+
+def written_loss(learns, q, phi, weights, states, noises, sigma):
+    """Layer by layer, the formulas of `TrainedFeedback` in plain NumPy; `q` the feedback matrices of l = 2 … L."""
+
+    def up(index, z):
+        return z @ weights[index].T if index == len(weights) - 1 else np.tanh(z @ weights[index].T)
+
+    def mean(a):
+        return np.mean(np.sum(a, axis=1))
+
+    total = 0.0
+    for index in range(1, len(weights)):
+        low, high, (xi, eta) = states[index - 1], states[index], noises[index - 1]
+        x = low + sigma * xi
+        down = lambda v, k=index: phi(v @ q[k - 1].T)  # noqa: E731
+        if learns == "reconstruction":
+            total += 0.5 * mean((x - down(up(index, x))) ** 2)
+        elif learns == "ldrl":
+            answer = down(up(index, x)) - down(up(index, low))
+            around = down(high + sigma * eta) - down(high)
+            total += (0.5 * mean(around**2) - mean(sigma * xi * answer)) / sigma**2
+        else:
+            target = x
+            for k in range(index, len(weights)):
+                target = up(k, target)
+            for k in range(len(weights) - 1, index - 1, -1):
+                way = lambda v, k=k: phi(v @ q[k - 1].T)  # noqa: E731
+                target = states[k - 1] + way(target) - way(states[k])
+            total += 0.5 * mean((x - target) ** 2) / sigma**2
+    return total
+
+
+@pytest.mark.parametrize("activation", ["linear", "tanh"])
+@pytest.mark.parametrize("learns", ["reconstruction", "drl", "ldrl"])
+def test_feedback_gradients_are_those_of_the_written_formulas(learns, activation, monkeypatch):
+    """Finite differences of plain formulas; every layer's loss moves its own feedback alone."""
+    rule, learner, low, high = feedback_case(learns, activation)
+    # The formulas' noise is whatever the library draws, caught as it draws it.
+    weights = matrices(learner.network)
+    states = states_of(weights, batch_of().x, np.tanh, "post")
+    noises = drawn_noises(learns, learner, low, high)
+    q = [np.asarray(m) for m in feedback_matrices(learner)]
+    gradients = jax.grad(
+        lambda arrays: rule.loss(
+            learner.network, eqx.combine(arrays, eqx.filter(learner.feedback.segments, eqx.is_array, inverse=True)),
+            low, high, key=KEY,
+        )
+    )(eqx.filter(learner.feedback.segments, eqx.is_array))  # fmt: skip
+    found = [
+        np.asarray(segment.stages.linear.weight[row]) / segment.stages.linear.multiplier
+        for segment in gradients
+        for row in range(segment.stages.linear.weight.shape[0])
+    ]
+    value = written_loss(learns, q, PHI[activation], weights, states, noises, 0.3)
+    loss = rule.loss(learner.network, learner.feedback.segments, low, high, key=KEY)
+    assert float(loss) == pytest.approx(value, rel=1e-10)
+    for layer in range(len(q)):
+        for row, column in [(0, 0), (3, 1), (4, 2)]:
+            slope = []
+            for sign in (1, -1):
+                moved = [m.copy() for m in q]
+                moved[layer][row, column] += sign * 1e-6
+                # Of this layer's loss alone: the others are constants of its feedback.
+                slope.append(own_loss(learns, moved, q, layer, PHI[activation], weights, states, noises))
+            expected = (slope[0] - slope[1]) / 2e-6
+            assert expected == pytest.approx(found[layer][row, column], rel=2e-6, abs=1e-9)
+
+
+def own_loss(learns, moved, q, layer, phi, weights, states, noises):
+    """The part of the written loss that belongs to one layer's feedback, others as they were."""
+    if learns != "drl":
+        return written_loss(learns, moved, phi, weights, states, noises, 0.3)
+
+    # In DRL a layer's feedback also carries the noise of the layers below it, whose losses must not move it.
+    def part(matrices):
+        return written_loss_of_layer(matrices, layer + 1, phi, weights, states, noises)
+
+    return part(moved)
+
+
+def written_loss_of_layer(q, index, phi, weights, states, noises):
+    x = states[index - 1] + 0.3 * noises[index - 1][0]
+    target = x
+    for k in range(index, len(weights)):
+        target = target @ weights[k].T if k == len(weights) - 1 else np.tanh(target @ weights[k].T)
+    for k in range(len(weights) - 1, index - 1, -1):
+        target = states[k - 1] + phi(target @ q[k - 1].T) - phi(states[k] @ q[k - 1].T)
+    return 0.5 * np.mean(np.sum((x - target) ** 2, axis=1)) / 0.3**2
+
+
+def feedback_matrices(learner):
+    return [
+        segment.stages.linear.multiplier * segment.stages.linear.weight[row]
+        for segment in learner.feedback.segments
+        for row in range(segment.depth)
+    ]
+
+
+def drawn_noises(learns, learner, low, high):
+    """ξ and η of every layer: the streams that `layer_losses` and `difference_reconstruction` document."""
+    noises, count = [], 0
+    for index, segment in enumerate(learner.network.segments[1:]):
+        keys = jax.random.split(jax.random.fold_in(KEY, index), segment.depth)
+        for row in range(segment.depth):
+            x, z = low[index][row], high[index][row]
+            if learns == "drl":
+                xi = eta = jax.random.normal(jax.random.fold_in(KEY, count), x.shape)
+            elif learns == "ldrl":
+                below, own = jax.random.split(keys[row])
+                xi, eta = jax.random.normal(below, x.shape), jax.random.normal(own, z.shape)
+            else:
+                xi = eta = jax.random.normal(keys[row], x.shape)
+            noises.append((np.asarray(xi), np.asarray(eta)))
+            count += 1
+    return noises
+
+
+def test_local_difference_learns_the_transpose():
+    """Its optimum in linear networks is W_l^T, whose targets are backprop's; random feedback's are not."""
+    built, batch = built_mlp(depth=3, width=6, activation="linear"), batch_of(16)
+    rule = TargetPropagation(TrainedFeedback(learns="ldrl", rate=0.05, steps=3000, noise=1.0))
+    learner = rule.init(built, key=KEY)
+    before = [np.asarray(m) for m in feedback_matrices(learner)]
+    after = [np.asarray(m) for m in feedback_matrices(eqx.filter_jit(rule.prepare)(learner, batch, key=KEY))]
+    transposed = [w.T for w in matrices(built.network)[1:]]
+
+    def angle(a, b):
+        return float(np.sum(a * b) / np.linalg.norm(a) / np.linalg.norm(b))
+
+    assert min(angle(a, t) for a, t in zip(after, transposed, strict=True)) > 0.95
+    assert max(abs(angle(a, t)) for a, t in zip(before, transposed, strict=True)) < 0.5
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_trained_feedback_comes_to_reconstruct(optimizer):
+    built, batch = built_mlp(depth=3, width=8), batch_of(8)
+    rule = TargetPropagation(
+        TrainedFeedback(optimizer=optimizer, rate=0.05 if optimizer == "sgd" else 0.01, steps=2000, noise=0.0)
+    )
+    learner = rule.init(built, key=KEY)
+    trained = eqx.filter_jit(rule.prepare)(learner, batch, key=KEY)
+    missed = [float(rule.infer(held, batch, mse, key=KEY).metrics["reconstruction"]) for held in (learner, trained)]
+    # What the ridge of the same batch leaves as it vanishes is the least that a linear map can.
+    best = TargetPropagation(RidgeFeedback(1e-9))
+    least = float(best.infer(best.init(built, key=KEY), batch, mse, key=KEY).metrics["reconstruction"])
+    assert missed[0] > 0.8
+    assert missed[1] < least + 0.15
+
+
+@pytest.mark.parametrize("width", [4, 16])
+def test_feedback_rates_follow_the_table(width):
+    """One SGD step: rate · row's factor · gradient, the factor 4/M (base width 4) of hidden layers, 1 of the top."""
+    built, batch = built_mlp(depth=3, width=width), batch_of()
+    rule = TrainedFeedback(rate=0.5, noise=0.2)
+    learner = rule.init(built, key=KEY)
+    moved = rule.learn(learner, batch, key=KEY)
+    *hidden, prediction = forward(built.network, batch.x)
+    low, high = above(tuple(hidden)), (*hidden[1:], prediction)
+    arrays, static = eqx.partition(learner.feedback.segments, eqx.is_array)
+    own = jax.random.fold_in(KEY, 0)
+    gradient = jax.grad(lambda a: rule.loss(learner.network, eqx.combine(a, static), low, high, key=own))(arrays)
+    for index, factor in enumerate((4 / width, 1.0)):
+        old, new, slope = (
+            np.asarray(held[index].stages.linear.weight)
+            for held in (learner.feedback.segments, moved.feedback.segments, gradient)
+        )
+        np.testing.assert_allclose(new - old, -0.5 * factor * slope, rtol=1e-9, atol=1e-14)
+
+
+def test_directions_differ_from_backprop_unless_tied():
+    built, batch = built_mlp(), batch_of()
+    reference, _ = Backprop().grads(Backprop().init(built, key=KEY), batch, mse, key=KEY)
+    found = {}
+    for name, feedback in (("ridge", RidgeFeedback()), ("tied", TiedFeedback())):
+        rule = TargetPropagation(feedback)
+        gradients, _ = rule.grads(rule.init(built, key=KEY), batch, mse, key=KEY)
+        found[name] = float(jnp.min(cosine(gradients, reference)[1]))
+    assert found["ridge"] < 0.9 < found["tied"]
+
+
+def test_what_is_refused():
+    built = residual_mlp(6, 7, 3, depth=4, table=TABLE, key=KEY)
+    with pytest.raises(InputError, match=r"segment 2 is residual.*use the feedback 'ridge'"):
+        TargetPropagation(TrainedFeedback()).init(built, key=KEY)
+    rule = TargetPropagation(TiedFeedback())
+    with pytest.raises(InputError, match=r"no transposed map: use the feedback 'ridge'"):
+        rule.infer(rule.init(built, key=KEY), batch_of(), mse, key=KEY)
+    for make, message in [
+        (lambda: RidgeFeedback(-1e-3), r"ridge is -0.001"),
+        (lambda: RidgeFeedback(float("nan")), r"ridge is nan"),
+        (lambda: TargetPropagation(target_step=0.0), r"eta_hat is 0.0: it must be positive"),
+        (lambda: TrainedFeedback(learns="drll"), r"'drll': did you mean 'drl'"),
+        (lambda: TrainedFeedback(learns="drl", noise=0.0), r"noise is 0: drl learns"),
+        (lambda: TrainedFeedback(optimizer="adm"), r"did you mean 'adam'"),
+        (lambda: TrainedFeedback(steps=0), r"it would not learn"),
+        (lambda: TrainedFeedback(rate=0.0), r"feedback rate is 0.0"),
+        (lambda: TrainedFeedback(pretrain=-1), r"pretraining is -1"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            make()
