@@ -178,8 +178,6 @@ def test_refusals():
     for depth in (1, True):
         with pytest.raises(InputError, match="depth"):
             predicted_slopes(table, depth=depth)
-    with pytest.raises(InputError, match="'dtp'"):
-        predicted_slopes(dataclasses.replace(table, algorithm="dtp"))
 
 
 WIDTHS, SEEDS, DEPTH = (128, 512), 8, 4
@@ -268,3 +266,41 @@ def test_first_order_movement_of_linear_networks(table, residual):
     expected = [float(slope) for slope in predicted_slopes(table, depth=DEPTH, residual=residual).values()]
     # Exponents are multiples of 1/2, so that a miscount is off by twice the tolerance at least.
     np.testing.assert_allclose(measured_slopes(table, residual), expected, atol=0.25)
+
+
+# Target propagation: theory.md C2, C2a.
+DTP = {"algorithm": "dtp"}
+
+
+def test_targets_of_the_batch_move_every_layer():
+    for optimizer in OPTIMIZERS:
+        assert slopes(parameterization("mup", optimizer=optimizer, **DTP)) == (0, 0, 0)
+    # theory.md C2, SP: (-.05, .88, .90, .97).
+    assert slopes(parameterization("sp", **DTP)) == (0, 1, 1)
+
+
+def test_backprops_mup_grows_under_targets():
+    # theory.md C2, BP muP on DTP: .57, .55, .54, .07, where the ridge is what is left of a vanishing output.
+    assert slopes(parameterization("mup"), feedback="batch") == (HALF, HALF, 0)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_tied_feedback_is_backprop(optimizer):
+    for name in ("mup", "ntp", "sp"):
+        table = parameterization(name, optimizer=optimizer)
+        assert slopes(table, feedback="tied") == slopes(table)
+    # theory.md C2a: movement -.51, W_L dz -.03 at TP's table, which is NTP's for SGD.
+    sgd = parameterization("mup", optimizer="sgd", **DTP)
+    assert slopes(sgd, feedback="tied") == (-HALF, -HALF, 0)
+
+
+def test_slowed_hidden_layers_stop_contributing():
+    # theory.md C2: hidden rates times M^-1/2: movement -.46; the readout alone still moves the output.
+    table = parameterization("mup", **DTP)
+    slowed = with_rates(table, {Role.INPUT: "-1/2", Role.HIDDEN: "-1/2"})
+    assert slopes(slowed) == (-HALF, -HALF, 0)
+
+
+def test_an_unknown_feedback_is_refused():
+    with pytest.raises(InputError, match="unknown feedback 'tide'"):
+        predicted_slopes(parameterization("mup", **DTP), feedback="tide")

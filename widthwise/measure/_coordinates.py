@@ -20,17 +20,20 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._errors import InputError
 from .._loss import Loss, mse
-from ..algorithms import AbstractAlgorithm, Batch, PredictiveCoding
+from ..algorithms import AbstractAlgorithm, Batch, PredictiveCoding, TargetPropagation, TiedFeedback
 from ..inference import curvature
 from ..network import Built, forward
 from ..parameterization import Parameterization, Role
 from ..theory import predicted_slopes
 from ..training import make_step, optimizer, start, streams
+from ._feedback import feedback_movement, predicted_feedback_slopes
 from ._slopes import log_slope
 
 Build = Callable[[int, PRNGKeyArray], Built]
 TOLERANCE = 0.05
 LARGEST_ERROR = 0.03
+# Of feedback, whose reconstruction changes as it learns.
+FEEDBACK_TOLERANCE = 0.1
 LEAST_MOVEMENT = 0.01
 # Just above the least movement that counts, so that no layer leaves the linear response further than it must.
 AIMED_MOVEMENT = 0.015
@@ -45,9 +48,9 @@ SMALL_CURVATURE = 0.05
 class Line:
     """One quantity's verdict.
 
-    **Arguments:** `quantity`: `"movement"` or `"output"`; `layer`: from 1; `slope`, `se`: measured; `expected`: by
-    the desiderata; `predicted`: by the exponents under test; `movement_min`: at the smallest width, relative to the
-    features (for the output: to the initial residual); `passed`.
+    **Arguments:** `quantity`: `"movement"`, `"output"` or, where feedback learns, `"feedback"`; `layer`: from 1;
+    `slope`, `se`: measured; `expected`: by the desiderata; `predicted`: by the exponents under test; `movement_min`: at
+    the smallest width, relative to the features (for the output: to the initial residual); `passed`.
     """
 
     quantity: str
@@ -160,7 +163,7 @@ def coordinate_check(
     if rate is None:
         growth = (widths[-1] / widths[0]) ** max(0.0, float(max(predicted.values())))
         rate = _chosen_rate(smallest, growth, *settings)
-    movements, relative = [], []
+    movements, relative, ways = [], [], []
     norms: list[float] = []
     for width in widths:
         on_width(width)
@@ -168,10 +171,13 @@ def coordinate_check(
         moved = _measure(built, networks, jnp.asarray([rate]), seeds, *settings)
         movements.append(np.asarray(moved["movement"])[:, 0])
         relative.append(np.asarray(moved["relative"])[:, 0])
+        ways.append([np.asarray(held)[:, 0] for held in moved["feedback"]] if "feedback" in moved else [])
         norms += [float(np.median(moved["curvature"]))] if "curvature" in moved else []
     if richness is None:
         richness = table.richness if table.richness is not None else Fraction(1, 2)
     lines = _lines(widths, np.stack(movements), relative[0], predicted, float(richness))
+    if ways[0]:
+        lines += _feedback_lines(widths, np.stack([held[0] for held in ways]), ways[0][1], table, algorithm)
     precision = float(algorithm.output_precision) if isinstance(algorithm, PredictiveCoding) else None
     ends = (norms[0], norms[-1]) if norms else None
     return CoordinateCheck(lines, tuple(widths), seeds, steps, float(rate), precision, ends)
@@ -186,7 +192,15 @@ def _predicted(table: Parameterization, built: Built, algorithm: AbstractAlgorit
         bias=any(role.is_bias for role in roles),
         residual=Role.BRANCH in roles,
         fixed_prediction=isinstance(algorithm, PredictiveCoding) and algorithm.fixed_prediction,
+        feedback=_feedback(algorithm),
     )
+
+
+def _feedback(algorithm: AbstractAlgorithm) -> str | None:
+    """How targets come down, as the exponents count it; None where none do."""
+    if not isinstance(algorithm, TargetPropagation):
+        return None
+    return "tied" if isinstance(algorithm.feedback, TiedFeedback) else "batch"
 
 
 def _increasing(widths: Sequence[int]) -> list[int]:
@@ -227,7 +241,7 @@ def _measure(
     steps: int,
     momentum: float,
     epsilon: float,
-) -> dict[str, Float[Array, "seeds ..."]]:
+) -> dict[str, Any]:
     """Movement of every layer, over the residual and over the layer itself, for all seeds and rates.
 
     Seeds and rates are visited one after the other: wide networks need the memory.
@@ -237,7 +251,7 @@ def _measure(
     rule_arrays, rule_static = eqx.partition(algorithm, eqx.is_array)
     dtype = jax.tree.leaves(networks)[0].dtype
 
-    def one(rule_arrays: Any, row: tuple[Any, PRNGKeyArray]) -> dict[str, Array]:
+    def one(rule_arrays: Any, row: tuple[Any, PRNGKeyArray]) -> dict[str, Any]:
         arrays, key = row
         rule = eqx.combine(rule_arrays, rule_static)
         step = make_step(rule, transform, loss)
@@ -250,17 +264,18 @@ def _measure(
             problem = rule.problem(learner, batch, loss)
             found["curvature"] = jnp.median(curvature(problem, problem.start()))
 
-        def moved(rate: Array) -> tuple[Array, Array]:
+        def moved(rate: Array) -> dict[str, Any]:
             arrays, static = eqx.partition(start(learner, transform, rate), eqx.is_array)
 
             def again(_: Any, arrays: Any) -> Any:
                 return eqx.filter(step(eqx.combine(arrays, static), batch, key)[0], eqx.is_array)
 
             state = eqx.combine(jax.lax.fori_loop(0, steps, again, arrays), static)
-            return _movement(before, forward(state.learner.network, batch.x), batch)
+            movement, relative = _movement(before, forward(state.learner.network, batch.x), batch)
+            way = feedback_movement(learner, state.learner, before)
+            return {"movement": movement, "relative": relative} | ({} if way is None else {"feedback": way})
 
-        movement, relative = jax.lax.map(moved, rates.astype(dtype))
-        return found | {"movement": movement, "relative": relative}
+        return found | jax.lax.map(moved, rates.astype(dtype))
 
     keys = jnp.stack([streams(seed).order for seed in range(seeds)])
     return jax.jit(lambda rule, rows: jax.lax.map(lambda row: one(rule, row), rows))(rule_arrays, (networks, keys))
@@ -298,6 +313,22 @@ def _chosen_rate(networks: tuple[Built, Any], growth: float, algorithm: Abstract
         raise InputError("the network moves by more than its own size at every rate: give one with --rate")
     enough = stable & (typical.min(axis=1) >= AIMED_MOVEMENT)
     return float(grid[np.argmax(enough)] if enough.any() else grid[stable][-1])
+
+
+def _feedback_lines(
+    widths: list[int], movements: np.ndarray, relative: np.ndarray, table: Parameterization, algorithm: Any
+) -> tuple[Line, ...]:
+    """The verdict of every layer's feedback: it should move by as much at every width."""
+    predicted = predicted_feedback_slopes(table, algorithm.feedback.optimizer)
+    lines = []
+    layers = movements.shape[-1]
+    for index in range(layers):
+        slope, error = log_slope(widths, movements[:, :, index].T)
+        moved = float(np.median(relative[:, index]))
+        passed = bool(abs(slope) <= max(FEEDBACK_TOLERANCE, 2 * error) and moved >= LEAST_MOVEMENT)
+        part = "output" if index == layers - 1 else "hidden"
+        lines.append(Line("feedback", index + 2, slope, error, 0.0, float(predicted[part]), moved, passed))
+    return tuple(lines)
 
 
 def _lines(

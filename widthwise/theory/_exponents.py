@@ -16,19 +16,29 @@ leave A and C alone. All else is counting; each symbol is an exponent of M:
                 Δh follows a gradient that W_output itself sent down (alignment exponent 1)
     movement    the largest of these
 
+Target propagation whose feedback reconstructs the batch (ridge, or trained) sends down combinations of the batch's own
+states, which the readout meets as it would random ones, and the gradient of a layer is its target's shift:
+
+    targets     e_{L-1} = h_{L-1} + max(0, f) − |f|,   e_{l-1} = e_l + h_{l-1} − |h_l|: the inverse of states that grow;
+                for states that vanish the ridge, of order one a unit and an example, is what is left
+    passed on   Δh_{L-1} + 1/2 − A_output to the readout (alignment exponent 1/2)
+
+Under tied feedback, W_l^T, targets are backprop's gradients and alignment is 1 again: the slopes are BP's.
+
 For richness r: Δh = r − 1/2 and Δf = 0. **Assumptions:** the first steps, to first order in the rate;
 activations in their linear range (tables that blow up saturate tanh and measure less than predicted); a
 random readout, not zero; Adam's ε below the gradient's entries; PC at its equilibrium, activities of the
-forward pass's order. Sources: arXiv 2404.19719, 2411.02001 (Theorem 4.2); docs/theory.md A2, B2.
+forward pass's order. Sources: arXiv 2404.19719, 2411.02001 (Theorem 4.2); docs/theory.md A2, B2, C1.
 """
 
 from collections.abc import Sequence
 from fractions import Fraction
 
-from .._errors import InputError
-from ..parameterization import Parameterization, Role, width_exponent
+from .._errors import InputError, unknown
+from ..parameterization import TARGET, Parameterization, Role, width_exponent
 
 ZERO, HALF = Fraction(0), Fraction(1, 2)
+FEEDBACKS = ("batch", "tied")
 BIASES = {
     Role.INPUT: Role.HIDDEN_BIAS,
     Role.HIDDEN: Role.HIDDEN_BIAS,
@@ -44,45 +54,65 @@ def predicted_slopes(
     bias: bool = False,
     residual: bool = False,
     fixed_prediction: bool = False,
+    feedback: str | None = None,
 ) -> dict[str, Fraction]:
     """d log RMS(change) / d log M of the representations, for any table, right or wrong, in any gauge.
 
     **Arguments:** `table`; `depth`: L, which matters only where activities grow or vanish from layer to
     layer, A_hidden not 1/2; `bias`: biases are trained too; `residual`: hidden layers are residual stages;
-    `fixed_prediction`: PC under FPA, whose growth k does not saturate.
+    `fixed_prediction`: PC under FPA, whose growth k does not saturate; `feedback`: of target propagation, whatever
+    algorithm the table was made for: `"batch"` (the default of TP and DTP tables) or `"tied"`.
 
     **Returns:** `"first"`: of h_1; `"hidden"`: of h_{L-1}, and of all of h_2 … h_{L-1} where activities keep
     their scale (absent at depth 2); `"output"`: of f. Zero is a change that does not depend on the width.
 
-    **Raises:** `InputError` for a depth below 2 and an algorithm other than BP and PC.
+    **Raises:** `InputError` for a depth below 2 and an unknown feedback.
 
     >>> from widthwise.parameterization import parameterization
     >>> {name: str(slope) for name, slope in predicted_slopes(parameterization("sp")).items()}
     {'first': '-1/2', 'hidden': '1/2', 'output': '1'}
     """
-    _check(table, depth)
+    _check(depth, feedback)
+    if feedback is None and table.algorithm in TARGET:
+        feedback = "batch"
     inner = Role.BRANCH if residual else Role.HIDDEN
     bottom, middle, top = (_entries(table, role) for role in (Role.INPUT, inner, Role.OUTPUT))
     gain = max(ZERO, HALF + middle) if residual else HALF + middle
     activities = [bottom + gain * l for l in range(depth - 1)]
     jacobians = [top + gain * l for l in reversed(range(depth - 1))]
-    misfit = max(ZERO, activities[-1] + HALF + top)
-    k, k_output = _growth(table, inner, jacobians, fixed_prediction)
+    output = activities[-1] + HALF + top
+    misfit = max(ZERO, output)
+    if feedback is None:
+        k, k_output = _growth(table, inner, jacobians, fixed_prediction)
+    else:
+        k = k_output = ZERO
+    gradients = [jacobian + misfit + k for jacobian in jacobians]
+    if feedback == "batch":
+        gradients = _target_shifts(activities, output)
+    alignment = HALF if feedback == "batch" else Fraction(1)
 
-    move = _own_movement(table, Role.INPUT, jacobians[0] + misfit + k, ZERO, bias)
+    move = _own_movement(table, Role.INPUT, gradients[0], ZERO, bias)
     slopes = {"first": move}
-    for below, jacobian in zip(activities[:-1], jacobians[1:], strict=True):
-        own = _own_movement(table, inner, jacobian + misfit + k, below, bias)
+    for below, gradient in zip(activities[:-1], gradients[1:], strict=True):
+        own = _own_movement(table, inner, gradient, below, bias)
         slopes["hidden"] = move = max(own, move + gain)
     own = _own_movement(table, Role.OUTPUT, misfit + k_output, activities[-1], bias)
-    return slopes | {"output": max(own, move + 1 + top)}
+    return slopes | {"output": max(own, move + alignment + top)}
 
 
-def _check(table: Parameterization, depth: int) -> None:
+def _check(depth: int, feedback: str | None) -> None:
     if isinstance(depth, bool) or not isinstance(depth, int) or depth < 2:
         raise InputError(f"depth is {depth!r}: it must be a whole number of at least 2")
-    if table.algorithm not in ("bp", "pc"):
-        raise InputError(f"no slopes are derived for algorithm {table.algorithm!r}, only for 'bp' and 'pc'")
+    if feedback not in (None, *FEEDBACKS):
+        raise unknown("feedback", str(feedback), FEEDBACKS)
+
+
+def _target_shifts(activities: Sequence[Fraction], output: Fraction) -> list[Fraction]:
+    """e_l of the hidden layers, from the first to the last."""
+    shifts = [activities[-1] + max(ZERO, output) - abs(output)]
+    for low, high in zip(reversed(activities[:-1]), reversed(activities[1:]), strict=True):
+        shifts.append(shifts[-1] + low - abs(high))
+    return shifts[::-1]
 
 
 def _entries(table: Parameterization, role: Role) -> Fraction:
@@ -95,7 +125,7 @@ def _growth(
     table: Parameterization, inner: Role, jacobians: Sequence[Fraction], fixed_prediction: bool
 ) -> tuple[Fraction, Fraction]:
     """k of the hidden layers' gradients relative to backprop's, and of the readout's own."""
-    if table.algorithm == "bp":
+    if table.algorithm != "pc":
         return ZERO, ZERO
     first, hidden, top = (
         width_exponent(table.scalings[role].precision, role) for role in (Role.INPUT, inner, Role.OUTPUT)

@@ -1,0 +1,59 @@
+"""How far feedback that learns moves: the forward pass cannot see a wrong feedback table, this can.
+
+RMS(g_l(z_l) after − before) over the forward states z_l at the start,   l = 2 … L
+"""
+
+from fractions import Fraction
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..algorithms import Learner
+from ..network import States, above, each
+from ..parameterization import Parameterization, Role
+
+
+def feedback_movement(
+    before: Learner, after: Learner, states: States
+) -> tuple[Float[Array, " layers"], Float[Array, " layers"]] | None:
+    """The movement of every layer's feedback, and the same over what it should reconstruct; None where none learns.
+
+    **Arguments:** `before`, `after`: a learner around some steps; `states`: of the forward pass before them.
+    """
+    if before.feedback is None or not before.feedback.segments:
+        return None
+    *hidden, prediction = states
+    moved, own = [], []
+    for old, new, x, z in zip(
+        before.feedback.segments,
+        after.feedback.segments,
+        above(tuple(hidden)),
+        (*hidden[1:], prediction),
+        strict=True,
+    ):
+        first, last = (each(lambda g, z: g(z), segment, z) for segment in (old, new))
+        moved.append(_rms(last - first))
+        own.append(_rms(x))
+    return jnp.concatenate(moved), jnp.concatenate(moved) / jnp.concatenate(own)
+
+
+def predicted_feedback_slopes(table: Parameterization, optimizer: str) -> dict[str, Fraction]:
+    """d log RMS(ΔQ_l z_l) / d log M of the hidden layers' and the readout's feedback, where states keep their size.
+
+    −C + n,   n = 1 where the fan-in of Q grows: entries of z_{l-1} − Q z_l and of z_l are of order one
+
+    **Arguments:** `table`; `optimizer`: of the feedback, `"sgd"` or `"adam"`.
+    """
+
+    def slope(role: Role) -> Fraction:
+        letters = table.scalings[role].letters(role)
+        step = letters["c"] + (2 if optimizer == "sgd" else 1) * letters["a"]
+        return int(role.grows_with_fan_in) - step
+
+    return {"hidden": slope(Role.FEEDBACK), "output": slope(Role.FEEDBACK_OUTPUT)}
+
+
+def _rms(states: Any) -> Float[Array, " depth"]:
+    return jnp.sqrt(jnp.mean(jax.numpy.square(states), axis=tuple(range(1, states.ndim))))
