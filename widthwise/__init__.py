@@ -36,7 +36,7 @@ _PUBLIC = {
         "TrainedFeedback",
     ),
     "training": ("DivergedWarning", "UnsettledWarning", "make_step", "optimizer", "train"),
-    "measure": ("coordinate_check",),
+    "measure": ("alignment", "coordinate_check"),
     "sweep": ("transfer",),
     "_loss": ("cross_entropy", "mse"),
     "_errors": ("InputError",),
@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from .inference import QuasiNewton as QuasiNewton
     from .inference import SequentialSweep as SequentialSweep
     from .inference import Settled as Settled
+    from .measure import alignment as alignment
     from .measure import coordinate_check as coordinate_check
     from .network import Built as Built
     from .network import Network as Network

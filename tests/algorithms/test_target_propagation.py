@@ -380,6 +380,8 @@ def test_what_is_refused():
     rule = TargetPropagation(TiedFeedback())
     with pytest.raises(InputError, match=r"no transposed map: use the feedback 'ridge'"):
         rule.infer(rule.init(built, key=KEY), batch_of(), mse, key=KEY)
+    with pytest.raises(InputError, match="the learner has no feedback"):
+        TargetPropagation().infer(Backprop().init(built_mlp(), key=KEY), batch_of(), mse, key=KEY)
     for make, message in [
         (lambda: RidgeFeedback(-1e-3), r"ridge is -0.001"),
         (lambda: RidgeFeedback(float("nan")), r"ridge is nan"),

@@ -132,7 +132,7 @@ def test_movement_by_hand():
     for column, width in enumerate(sizes):
         for seed in range(2):
             built = family(MUP, jnp.float64)(width, streams(seed).init)
-            batch = _coordinates._probe(built, streams(seed).order, jnp.float64)
+            batch = _coordinates.probe(built, streams(seed).order, jnp.float64)
             assert batch.x.shape == (8, 8)
             first = matrices = [leaf[0] for leaf in jax.tree.leaves(eqx.filter(built.network, eqx.is_array))]
             for _ in range(steps):

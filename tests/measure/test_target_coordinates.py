@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from widthwise.algorithms import RidgeFeedback, TargetPropagation, TiedFeedback, TrainedFeedback
-from widthwise.measure import coordinate_check
+from widthwise.algorithms import Backprop, RidgeFeedback, TargetPropagation, TiedFeedback, TrainedFeedback
+from widthwise.measure import alignment, coordinate_check
+from widthwise.measure._alignment import QUANTITIES
 from widthwise.network import mlp
 from widthwise.parameterization import Power, Role, parameterization
 
@@ -64,6 +65,27 @@ def test_wrong_feedback_rates_show_in_the_feedbacks_own_movement(role, exponent,
     assert [line.slope for line in lines] == pytest.approx(expected, abs=0.1)
     assert [line.predicted for line in lines] == pytest.approx(expected)
     assert not any(line.passed for line in lines if line.predicted)
+
+
+@pytest.mark.parametrize(
+    ("rule", "table", "rate", "expected"),
+    [
+        (TargetPropagation(RidgeFeedback(1e-2)), MUP, 0.01, (0.5, 0.0, 0.0)),
+        (TargetPropagation(TiedFeedback()), MUP, 0.01, (1.0, -0.5, 0.0)),
+        (Backprop(), parameterization("ntp"), 0.05, (1.0, -0.5, 0.0)),
+        (Backprop(), parameterization("mup"), 0.1, (1.0, 0.0, 0.0)),
+    ],
+    ids=["dtp", "tied", "bp-ntp", "bp-mup"],
+)
+def test_alignment_of_the_readout(rule, table, rate, expected):
+    """theory.md C2, C2a: α, movement, W_L dz of DTP (.51, .02, 0), tied (.99, -.51, -.03), BP NTP (.98, -.52, -.05)."""
+
+    def family(width, key):
+        return mlp(8, width, 3, depth=4, table=table, key=key, dtype=jnp.float32, state="post")
+
+    found = alignment(family, rule, table, rate=rate, widths=WIDTHS, seeds=8)
+    assert [found.slope(name)[0] for name in QUANTITIES] == pytest.approx(expected, abs=0.15)
+    assert str(found).startswith("widths 64 to 256: slopes of alignment")
 
 
 def test_learning_feedback_takes_no_part_where_there_is_none():

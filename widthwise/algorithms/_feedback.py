@@ -23,6 +23,7 @@ from ..inference import at_least_one, not_negative, positive
 from ..network import (
     AbstractStage,
     Built,
+    Feedback,
     Network,
     Segment,
     State,
@@ -122,7 +123,7 @@ class RidgeFeedback(AbstractFeedback):
         """Two factors a layer: g(v) = (v left) right, left None where it is the identity."""
         found = []
         for segment, factor, z, target in zip(
-            learner.network.segments[1:], learner.feedback.ridges, high, low, strict=True
+            learner.network.segments[1:], _own(learner).ridges, high, low, strict=True
         ):
             batch = jax.tree.leaves(z)[0].shape[1]
             ridge = self.ridge * batch * factor
@@ -228,7 +229,8 @@ class TrainedFeedback(AbstractFeedback):
         """`steps` updates of every layer's feedback at once."""
         *hidden, prediction = forward(learner.network, batch.x)
         low, high = above(tuple(hidden)), (*hidden[1:], prediction)
-        held, scalings = learner.feedback, learner.feedback.scalings
+        held = _own(learner)
+        scalings = held.scalings
         arrays, static = eqx.partition(held.segments, eqx.is_array)
 
         def update(turn: Array, carry: Any) -> Any:
@@ -261,7 +263,7 @@ class TrainedFeedback(AbstractFeedback):
 
     def rows(self, learner: Learner, low: States, high: States) -> tuple[Any, ...]:
         """The stages g_l."""
-        return tuple(segment.stages for segment in learner.feedback.segments)
+        return tuple(segment.stages for segment in _own(learner).segments)
 
     def down(self, stage: AbstractStage, row: Any, value: State, like: State) -> State:
         """g_l(v)."""
@@ -270,6 +272,16 @@ class TrainedFeedback(AbstractFeedback):
     @property
     def _direction(self) -> optax.GradientTransformation:
         return optax.scale_by_adam() if self.optimizer == "adam" else optax.identity()
+
+
+def _own(learner: Learner) -> Feedback:
+    """The learner's feedback.
+
+    **Raises:** `InputError` where it has none, having been made for another algorithm.
+    """
+    if learner.feedback is None:
+        raise InputError("the learner has no feedback: make it with this algorithm's `init(built, key=key)`")
+    return learner.feedback
 
 
 def ridge_map(

@@ -1,5 +1,7 @@
 """What did happen: coordinates against width, slopes with their errors, conditioning during training."""
 
+from ._alignment import Alignment as Alignment
+from ._alignment import alignment as alignment
 from ._conditioning import Conditioning as Conditioning
 from ._conditioning import conditioning as conditioning
 from ._coordinates import CoordinateCheck as CoordinateCheck

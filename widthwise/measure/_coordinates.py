@@ -152,13 +152,13 @@ def coordinate_check(
 
     Source: arXiv 2404.19719 (desiderata); docs/theory.md A4, B2.
     """
-    widths = _increasing(widths)
+    widths = increasing(widths)
     if seeds < 2 or steps < 1:
         raise InputError(f"seeds {seeds}, steps {steps}: a slope's error needs two seeds, a movement one step")
     if rate is not None and not 0 < rate < math.inf:
         raise InputError(f"rate is {rate}: it must be positive and finite, or None to be chosen")
     settings = (algorithm, loss, steps, momentum, epsilon)
-    smallest = _networks(build, table, widths[0], min(seeds, 4))
+    smallest = networks_of(build, table, widths[0], min(seeds, 4))
     predicted = _predicted(table, smallest[0], algorithm)
     if rate is None:
         growth = (widths[-1] / widths[0]) ** max(0.0, float(max(predicted.values())))
@@ -167,7 +167,7 @@ def coordinate_check(
     norms: list[float] = []
     for width in widths:
         on_width(width)
-        built, networks = _networks(build, table, width, seeds)
+        built, networks = networks_of(build, table, width, seeds)
         moved = _measure(built, networks, jnp.asarray([rate]), seeds, *settings)
         movements.append(np.asarray(moved["movement"])[:, 0])
         relative.append(np.asarray(moved["relative"])[:, 0])
@@ -203,14 +203,14 @@ def _feedback(algorithm: AbstractAlgorithm) -> str | None:
     return "tied" if isinstance(algorithm.feedback, TiedFeedback) else "batch"
 
 
-def _increasing(widths: Sequence[int]) -> list[int]:
+def increasing(widths: Sequence[int]) -> list[int]:
     widths = list(widths)
     if len(widths) < 2 or any(a >= b for a, b in itertools.pairwise(widths)) or widths[0] < 1:
         raise InputError(f"widths {widths}: a slope needs at least two widths, increasing, of at least 1")
     return widths
 
 
-def _networks(build: Build, table: Parameterization, width: int, seeds: int) -> tuple[Built, Any]:
+def networks_of(build: Build, table: Parameterization, width: int, seeds: int) -> tuple[Built, Any]:
     """One built network, and the arrays of all seeds' networks stacked."""
     builts = [build(width, streams(seed).init) for seed in range(seeds)]
     if builts[0].table != table:
@@ -222,7 +222,7 @@ def _networks(build: Build, table: Parameterization, width: int, seeds: int) -> 
     return builts[0], jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays)
 
 
-def _probe(built: Built, key: PRNGKeyArray, dtype: Any) -> Batch:
+def probe(built: Built, key: PRNGKeyArray, dtype: Any) -> Batch:
     """x ~ N(0, 1), y = tanh(2 T x) with T ~ N(0, 1/in): the same for a seed at every width."""
     inputs, teacher = jax.random.split(key)
     size = built.network.in_size
@@ -257,7 +257,7 @@ def _measure(
         step = make_step(rule, transform, loss)
         network = eqx.combine(arrays, static)
         learner = rule.init(eqx.tree_at(lambda b: b.network, built, network), key=key)
-        batch = _probe(built, key, dtype)
+        batch = probe(built, key, dtype)
         before = forward(network, batch.x)
         found = {}
         if isinstance(rule, PredictiveCoding):

@@ -6,7 +6,6 @@ RMS(g_l(z_l) after − before) over the forward states z_l at the start,   l = 2
 from fractions import Fraction
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -22,19 +21,20 @@ def feedback_movement(
 
     **Arguments:** `before`, `after`: a learner around some steps; `states`: of the forward pass before them.
     """
-    if before.feedback is None or not before.feedback.segments:
+    old, new = before.feedback, after.feedback
+    if old is None or new is None or not old.segments:
         return None
     *hidden, prediction = states
     moved, own = [], []
-    for old, new, x, z in zip(
-        before.feedback.segments,
-        after.feedback.segments,
+    for first, last, x, z in zip(
+        old.segments,
+        new.segments,
         above(tuple(hidden)),
         (*hidden[1:], prediction),
         strict=True,
     ):
-        first, last = (each(lambda g, z: g(z), segment, z) for segment in (old, new))
-        moved.append(_rms(last - first))
+        was, now = (each(lambda g, z: g(z), segment, z) for segment in (first, last))
+        moved.append(_rms(now - was))
         own.append(_rms(x))
     return jnp.concatenate(moved), jnp.concatenate(moved) / jnp.concatenate(own)
 
@@ -56,4 +56,4 @@ def predicted_feedback_slopes(table: Parameterization, optimizer: str) -> dict[s
 
 
 def _rms(states: Any) -> Float[Array, " depth"]:
-    return jnp.sqrt(jnp.mean(jax.numpy.square(states), axis=tuple(range(1, states.ndim))))
+    return jnp.sqrt(jnp.mean(jnp.square(states), axis=tuple(range(1, states.ndim))))

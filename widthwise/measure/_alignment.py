@@ -1,0 +1,131 @@
+"""How well the readout is aligned with what moved below it: whether a kernel regime can exist.
+
+    A = RMS(W_L Δz_{L-1}) / (RMS(W_L) RMS(Δz_{L-1})) ~ M^α,   W_L and z_{L-1} of the first step's network
+
+α = 1 where W_L Δz adds up coherently over the fan-in, as in backprop, whose Δz lies along W_L's own rows; α = 1/2 where
+it adds up as random numbers would, as in target propagation, whose Δz lies in the span of the batch's own states. With
+α = 1/2 the readout must be of order M^-1/2 for hidden layers to move the output, and they then move themselves: no rate
+and no richness makes the features stand still while the output learns from them.
+
+Sources: arXiv 2411.02001 (alignment of targets); 2404.19719 (kernel regime); docs/theory.md C1, C2.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+
+from .._loss import Loss, mse
+from ..algorithms import AbstractAlgorithm
+from ..network import Built, States, forward, stage_at
+from ..parameterization import Parameterization
+from ..training import make_step, optimizer, start, streams
+from ._coordinates import Build, increasing, networks_of, probe
+from ._slopes import log_slope
+
+QUANTITIES = ("alignment", "movement", "passed_on")
+
+
+@dataclasses.dataclass(frozen=True)
+class Alignment:
+    """How alignment, movement and the hidden layers' part in the output grow with the width.
+
+    **Arguments:** `widths`; `values`: for each of `"alignment"` A, `"movement"` RMS(Δz_{L-1}) / RMS(z_{L-1}) and
+    `"passed_on"` RMS(W_L Δz_{L-1}) / RMS(y − f_0), an array (widths, seeds).
+    """
+
+    widths: tuple[int, ...]
+    values: dict[str, np.ndarray]
+
+    def slope(self, quantity: str) -> tuple[float, float]:
+        """d log quantity / d log M over the widths, and its standard error over seeds."""
+        return log_slope(list(self.widths), self.values[quantity].T)
+
+    def __str__(self) -> str:
+        slopes = (f"{name} {slope:.3f} ± {error:.3f}" for name in QUANTITIES for slope, error in [self.slope(name)])
+        return f"widths {self.widths[0]} to {self.widths[-1]}: slopes of " + ", ".join(slopes)
+
+
+def alignment(
+    build: Build,
+    algorithm: AbstractAlgorithm,
+    table: Parameterization,
+    *,
+    rate: float,
+    widths: Sequence[int] = (128, 256, 512, 1024),
+    seeds: int = 16,
+    steps: int = 4,
+    loss: Loss = mse,
+    epsilon: float = 1e-12,
+    on_width: Callable[[int], None] = lambda width: None,
+) -> Alignment:
+    """Measure how the readout's alignment with its input's movement grows with the width.
+
+    **Arguments:** as in `coordinate_check`, whose probe this uses; `rate`: base rate.
+
+    **Returns:** an `Alignment`; print it, or ask `.slope("alignment")`.
+
+    **Raises:** `InputError` for widths that do not increase, and networks built from another table.
+    """
+    widths = increasing(widths)
+    keys = jnp.stack([streams(seed).order for seed in range(seeds)])
+    found: dict[str, list[np.ndarray]] = {name: [] for name in QUANTITIES}
+    for width in widths:
+        on_width(width)
+        built, networks = networks_of(build, table, width, seeds)
+        measured = _measured(built, algorithm, networks, keys, rate, steps, loss, epsilon)
+        for name in QUANTITIES:
+            found[name].append(np.asarray(measured[name], float))
+    return Alignment(tuple(widths), {name: np.stack(rows) for name, rows in found.items()})
+
+
+def _measured(
+    built: Built,
+    algorithm: AbstractAlgorithm,
+    networks: Any,
+    keys: Array,
+    rate: float,
+    steps: int,
+    loss: Loss,
+    epsilon: float,
+) -> dict[str, Array]:
+    """All quantities of one width, a seed after the other."""
+    transform = optimizer(built, epsilon=epsilon)
+    static = eqx.filter(built.network, eqx.is_array, inverse=True)
+    rule_arrays, rule_static = eqx.partition(algorithm, eqx.is_array)
+
+    def one(rule_arrays: Any, arrays: Any, key: PRNGKeyArray) -> dict[str, Array]:
+        rule, network = eqx.combine(rule_arrays, rule_static), eqx.combine(arrays, static)
+        batch = probe(built, key, jax.tree.leaves(arrays)[0].dtype)
+        learner = rule.init(eqx.tree_at(lambda b: b.network, built, network), key=key)
+        step = make_step(rule, transform, loss)
+        state = start(learner, transform, jnp.asarray(rate, batch.x.dtype))
+        for _ in range(steps):
+            state, _ = step(state, batch, key)
+        states = forward(network, batch.x)
+        before, after = (_below_readout(held) for held in (states, forward(state.learner.network, batch.x)))
+        readout = stage_at(network.segments[-1], 0)
+        passed_on = _rms(readout(after) - readout(before))
+        weight = readout.linear.multiplier * _rms(readout.linear.weight)  # type: ignore[attr-defined]
+        return {
+            "alignment": passed_on / (weight * _rms(after - before)),
+            "movement": _rms(after - before) / _rms(before),
+            "passed_on": passed_on / _rms(batch.y - states[-1][0]),
+        }
+
+    rows = jax.jit(lambda rule, rows: jax.lax.map(lambda row: one(rule, *row), rows))
+    return rows(rule_arrays, (networks, keys))
+
+
+def _below_readout(states: States) -> Array:
+    """z_{L-1}."""
+    return states[-2][-1]
+
+
+def _rms(array: Array) -> Array:
+    return jnp.sqrt(jnp.mean(array**2))
