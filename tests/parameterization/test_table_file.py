@@ -183,3 +183,11 @@ def test_json_is_strings_of_fractions():
         assert {letter + suffix for letter in "abcgd" for suffix in ("", "_depth")} < set(row)
         for power in row["powers"].values():
             assert {"fan_in", "fan_out", "width", "depth"} <= set(power)
+
+
+def test_feedback_written_by_letters_keeps_its_ridge():
+    payload = to_json(parameterization("mup", algorithm="dtp"))
+    for row in payload["roles"].values():
+        del row["powers"]
+    table = from_json(payload)
+    assert table.rows == parameterization("mup", algorithm="dtp").rows

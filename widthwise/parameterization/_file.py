@@ -135,7 +135,9 @@ def _row(role: Role, payload: Mapping[str, Any], source: str) -> Scaling:
     precision = _power(payload.get("precision", {}).get(str(role), {}), source)
     letters = {name: fraction(row.get(name, 0)) for name in _LETTER_NAMES}
     if "powers" not in row:
-        return dataclasses.replace(_from_letters(role, letters), precision=precision)
+        # The letters have none for the ridge.
+        ridge = feedback_rows()[role].ridge if role.is_feedback else ONE
+        return dataclasses.replace(_from_letters(role, letters), precision=precision, ridge=ridge)
     scaling = Scaling(**{name: _power(parts, source) for name, parts in row["powers"].items()})
     if role.value in payload.get("precision", {}) and precision != scaling.precision:
         raise InputError(
