@@ -49,7 +49,7 @@ def untrained(monkeypatch):
     def run_group(group, data, training, log2_rates, seeds, *, on_runs):
         built = eqx.filter_eval_shape(group.build, jax.random.key(0))
         width, depth = built.network.segments[-1].stages.linear.weight.shape[-1], built.network.depth
-        measured = {"diverged": False, "residual_median": None}
+        measured = {"diverged": False, "residual_median": None, "iterations_median": None}
         members = group.members(log2_rates, seeds)
         on_runs(len(members))
         losses = [1 + (one.log2_rate + width / depth) ** 2 + (one.log2_activity_rate or 0) ** 2 for one in members]

@@ -87,7 +87,7 @@ def test_transfer(cli, loaded, here):
     assert groups == [(name, width) for name in ("sp", "mup") for width in (8, 12) for _ in range(6)]
     curve = (
         "algorithm parameterization optimizer width depth gamma_bar output_precision log2_rate log2_activity_rate seed "
-        "final_loss diverged residual_median"
+        "final_loss diverged residual_median iterations_median"
     )
     assert all(set(row) == set(curve.split()) for row in payload["curves"])
     summary = (
