@@ -4,16 +4,18 @@ import json
 import math
 
 import jax
+import jax.numpy as jnp
 import pytest
-from training.toys import from_table, toy
+from training.toys import from_table, gap, toy, weights
 
 from widthwise._errors import InputError
-from widthwise.algorithms import Backprop, PredictiveCoding
+from widthwise._loss import mse
+from widthwise.algorithms import Backprop, PredictiveCoding, TargetPropagation, TrainedFeedback
 from widthwise.inference import Automatic
 from widthwise.network import mlp, residual_mlp
 from widthwise.parameterization import parameterization
 from widthwise.sweep import Group, RunStore, Training, grid, run_sweep, transfer
-from widthwise.training import UnsettledWarning
+from widthwise.training import UnsettledWarning, evaluated, examples, streams, train
 
 TABLE = parameterization("mup", base_width=8)
 DEEP = parameterization("depth_mup", base_width=8, base_depth=4)
@@ -145,6 +147,27 @@ def test_finished_groups_are_read_back(tmp_path):
     assert (tmp_path / "part" / "records.jsonl").read_bytes().startswith(records)
     assert resumed == whole
     assert resumed[:4] == part
+
+
+def test_feedback_learns_in_a_sweep_as_it_does_alone():
+    table = parameterization("mup", algorithm="dtp", base_width=8)
+
+    def build(width, key):
+        return mlp(6, width, 3, depth=3, table=table, key=key, state="post")
+
+    rule = TargetPropagation(TrainedFeedback(optimizer="adam", rate=0.01, pretrain=1))
+    result = transfer(build, rule, table, data=toy(), widths=[8, 12], **SHORT)
+    row = next(row for row in result.curves if (row["width"], row["seed"], row["log2_rate"]) == (12, 1, -2.0))
+    alone = train(build(12, streams(1).init), rule, toy(), rate=0.25, steps=3, batch_size=8, seed=1)
+    loss, _ = evaluated(alone.network, examples(toy(), "train", jnp.float64), mse)
+    assert row["final_loss"] == pytest.approx(loss, rel=1e-12)
+    # Its first step is the feedback's alone: three steps train the network twice.
+    other = train(build(12, streams(1).init), rule, toy(), rate=0.25, steps=2, batch_size=8, seed=1)
+    start = weights(build(12, streams(1).init).network)
+    assert gap(weights(other.network), start) > 0
+    lone = TargetPropagation(TrainedFeedback(pretrain=3))
+    with pytest.raises(InputError, match="alone for the first 3 steps, of 3 in all"):
+        transfer(build, lone, table, data=toy(), widths=[8, 12], **SHORT)
 
 
 @pytest.mark.parametrize("ends", [(-2000, -1999), (2000, 2001)])

@@ -20,12 +20,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from .._errors import InputError
 from .._loss import Loss, mse
 from ..algorithms import AbstractAlgorithm
-from ..network import Built, States, forward, stage_at
+from ..network import Built, Dense, Network, States, forward, stage_at
 from ..parameterization import Parameterization
-from ..training import make_step, optimizer, start, streams
-from ._coordinates import Build, increasing, networks_of, probe
+from ..training import leaves_steps, make_step, optimizer, start, streams
+from ._probe import Build, increasing, networks_of, probe
 from ._slopes import log_slope
 
 QUANTITIES = ("alignment", "movement", "passed_on")
@@ -73,6 +74,7 @@ def alignment(
     **Raises:** `InputError` for widths that do not increase, and networks built from another table.
     """
     widths = increasing(widths)
+    leaves_steps(algorithm, steps)
     keys = jnp.stack([streams(seed).order for seed in range(seeds)])
     found: dict[str, list[np.ndarray]] = {name: [] for name in QUANTITIES}
     for width in widths:
@@ -109,9 +111,9 @@ def _measured(
             state, _ = step(state, batch, key)
         states = forward(network, batch.x)
         before, after = (_below_readout(held) for held in (states, forward(state.learner.network, batch.x)))
-        readout = stage_at(network.segments[-1], 0)
+        readout = _readout(network)
         passed_on = _rms(readout(after) - readout(before))
-        weight = readout.linear.multiplier * _rms(readout.linear.weight)  # type: ignore[attr-defined]
+        weight = readout.linear.multiplier * _rms(readout.linear.weight)
         return {
             "alignment": passed_on / (weight * _rms(after - before)),
             "movement": _rms(after - before) / _rms(before),
@@ -120,6 +122,13 @@ def _measured(
 
     rows = jax.jit(lambda rule, rows: jax.lax.map(lambda row: one(rule, *row), rows))
     return rows(rule_arrays, (networks, keys))
+
+
+def _readout(network: Network) -> Dense:
+    stage = stage_at(network.segments[-1], 0)
+    if not isinstance(stage, Dense):
+        raise InputError(f"the readout is a {type(stage).__name__}: alignment needs one of `mlp` or `residual_mlp`")
+    return stage
 
 
 def _below_readout(states: States) -> Array:

@@ -6,7 +6,6 @@ r − 1/2, output 0), predicted ones from the exponents of the table under test;
 """
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -25,11 +24,11 @@ from ..inference import curvature
 from ..network import Built, forward
 from ..parameterization import Parameterization, Role
 from ..theory import predicted_slopes
-from ..training import make_step, optimizer, start, streams
+from ..training import leaves_steps, make_step, optimizer, start, streams
 from ._feedback import feedback_movement, predicted_feedback_slopes
+from ._probe import Build, increasing, networks_of, probe
 from ._slopes import log_slope
 
-Build = Callable[[int, PRNGKeyArray], Built]
 TOLERANCE = 0.05
 LARGEST_ERROR = 0.03
 # Of feedback, whose reconstruction changes as it learns.
@@ -39,7 +38,6 @@ LEAST_MOVEMENT = 0.01
 AIMED_MOVEMENT = 0.015
 # Up to about this much of its own size a layer responds linearly to the rate.
 LINEAR_MOVEMENT = 0.3
-PROBE_SIZE = 8
 # Below this, predictive coding's update differs from its wide limit by less than the tolerance on slopes.
 SMALL_CURVATURE = 0.05
 
@@ -155,6 +153,7 @@ def coordinate_check(
     widths = increasing(widths)
     if seeds < 2 or steps < 1:
         raise InputError(f"seeds {seeds}, steps {steps}: a slope's error needs two seeds, a movement one step")
+    leaves_steps(algorithm, steps)
     if rate is not None and not 0 < rate < math.inf:
         raise InputError(f"rate is {rate}: it must be positive and finite, or None to be chosen")
     settings = (algorithm, loss, steps, momentum, epsilon)
@@ -201,34 +200,6 @@ def _feedback(algorithm: AbstractAlgorithm) -> str | None:
     if not isinstance(algorithm, TargetPropagation):
         return None
     return "tied" if isinstance(algorithm.feedback, TiedFeedback) else "batch"
-
-
-def increasing(widths: Sequence[int]) -> list[int]:
-    widths = list(widths)
-    if len(widths) < 2 or any(a >= b for a, b in itertools.pairwise(widths)) or widths[0] < 1:
-        raise InputError(f"widths {widths}: a slope needs at least two widths, increasing, of at least 1")
-    return widths
-
-
-def networks_of(build: Build, table: Parameterization, width: int, seeds: int) -> tuple[Built, Any]:
-    """One built network, and the arrays of all seeds' networks stacked."""
-    builts = [build(width, streams(seed).init) for seed in range(seeds)]
-    if builts[0].table != table:
-        raise InputError(
-            f"build({width}, key) used the table {builts[0].table.name!r} in gauge {builts[0].table.gauge!r}, which "
-            f"differs from the one given ({table.name!r}, {table.gauge!r}): pass the same table to both"
-        )
-    arrays = [eqx.filter(built.network, eqx.is_array) for built in builts]
-    return builts[0], jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays)
-
-
-def probe(built: Built, key: PRNGKeyArray, dtype: Any) -> Batch:
-    """x ~ N(0, 1), y = tanh(2 T x) with T ~ N(0, 1/in): the same for a seed at every width."""
-    inputs, teacher = jax.random.split(key)
-    size = built.network.in_size
-    x = jax.random.normal(inputs, (PROBE_SIZE, size), dtype)
-    t = jax.random.normal(teacher, (built.network.out_size, size), dtype) / jnp.sqrt(size).astype(dtype)
-    return Batch(x, jnp.tanh(2 * x @ t.T))
 
 
 def _measure(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..algorithms import Learner
-from ..network import States, above, each
+from ..network import States, around, each
 from ..parameterization import Parameterization, Role
 
 
@@ -24,15 +24,8 @@ def feedback_movement(
     old, new = before.feedback, after.feedback
     if old is None or new is None or not old.segments:
         return None
-    *hidden, prediction = states
     moved, own = [], []
-    for first, last, x, z in zip(
-        old.segments,
-        new.segments,
-        above(tuple(hidden)),
-        (*hidden[1:], prediction),
-        strict=True,
-    ):
+    for first, last, x, z in zip(old.segments, new.segments, *around(states), strict=True):
         was, now = (each(lambda g, z: g(z), segment, z) for segment in (first, last))
         moved.append(_rms(now - was))
         own.append(_rms(x))

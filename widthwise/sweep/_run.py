@@ -24,6 +24,7 @@ from ..training import (
     batches_per_epoch,
     evaluate,
     examples,
+    leaves_steps,
     make_step,
     optimizer,
     run_order,
@@ -99,6 +100,7 @@ def run_group(
     dtype = jax.tree.leaves(arrays[0])[0].dtype
     train_data = examples(data, "train", dtype)
     total = training.total(train_data.count)
+    leaves_steps(group.algorithm, total)
     shared = _Shared(
         jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays),
         jnp.stack([run_order(streams(s).order, total, train_data.count, training.batch_size) for s in seeds]),

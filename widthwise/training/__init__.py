@@ -25,6 +25,7 @@ from ._optimizer import SCHEDULES as SCHEDULES
 from ._optimizer import optimizer as optimizer
 from ._optimizer import schedule as schedule
 from ._step import TrainState as TrainState
+from ._step import leaves_steps as leaves_steps
 from ._step import make_step as make_step
 from ._step import sampled as sampled
 from ._step import scan_steps as scan_steps

@@ -21,7 +21,7 @@ from ._checkpoint import load_checkpoint, save_checkpoint
 from ._devices import split
 from ._examples import Examples, batches_per_epoch, epoch_order, evaluate, examples, streams
 from ._optimizer import optimizer, schedule
-from ._step import TrainState, make_step, sampled, scan_steps, start
+from ._step import TrainState, leaves_steps, make_step, sampled, scan_steps, start
 
 History = dict[str, list[float]]
 
@@ -109,6 +109,7 @@ def train(
     train_data = examples(data, "train", dtype)
     per_epoch = batches_per_epoch(train_data.count, batch_size)
     total = _total_steps(epochs, steps, per_epoch)
+    leaves_steps(algorithm, total)
     keys = streams(seed)
     transform = optimizer(built, momentum=momentum, epsilon=epsilon, weight_decay=weight_decay)
     learner = algorithm.init(built, key=keys.algorithm)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from .._errors import InputError
 from .._loss import Loss
 from ..algorithms import AbstractAlgorithm, Batch, Learner, Metrics
 from ._devices import Split
@@ -99,6 +100,18 @@ def start(learner: Learner, optimizer: optax.GradientTransformationExtraArgs, ra
     """The state before the first step."""
     memory = optimizer.init(eqx.filter(learner.network, eqx.is_inexact_array))
     return TrainState(learner, memory, jnp.zeros((), jnp.int32), rate)
+
+
+def leaves_steps(algorithm: AbstractAlgorithm, steps: int) -> None:
+    """Check that some steps are left for the network itself.
+
+    **Raises:** `InputError` where the algorithm's own first steps take them all.
+    """
+    if algorithm.pretraining >= steps:
+        raise InputError(
+            f"the feedback learns alone for the first {algorithm.pretraining} steps, of {steps} in all: the network "
+            f"would not learn; take more steps, or less pretraining"
+        )
 
 
 def scan_steps(

@@ -1,0 +1,51 @@
+"""What every measurement over widths shares: paired networks, and one small problem for all of them."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from .._errors import InputError
+from ..algorithms import Batch
+from ..network import Built
+from ..parameterization import Parameterization
+from ..training import streams
+
+Build = Callable[[int, PRNGKeyArray], Built]
+PROBE_SIZE = 8
+
+
+def increasing(widths: Sequence[int]) -> list[int]:
+    """The widths, which a slope can be taken over.
+
+    **Raises:** `InputError` for fewer than two, and widths that do not increase.
+    """
+    widths = list(widths)
+    if len(widths) < 2 or any(a >= b for a, b in itertools.pairwise(widths)) or widths[0] < 1:
+        raise InputError(f"widths {widths}: a slope needs at least two widths, increasing, of at least 1")
+    return widths
+
+
+def networks_of(build: Build, table: Parameterization, width: int, seeds: int) -> tuple[Built, Any]:
+    """One built network, and the arrays of all seeds' networks stacked."""
+    builts = [build(width, streams(seed).init) for seed in range(seeds)]
+    if builts[0].table != table:
+        raise InputError(
+            f"build({width}, key) used the table {builts[0].table.name!r} in gauge {builts[0].table.gauge!r}, which "
+            f"differs from the one given ({table.name!r}, {table.gauge!r}): pass the same table to both"
+        )
+    arrays = [eqx.filter(built.network, eqx.is_array) for built in builts]
+    return builts[0], jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays)
+
+
+def probe(built: Built, key: PRNGKeyArray, dtype: Any) -> Batch:
+    """x ~ N(0, 1), y = tanh(2 T x) with T ~ N(0, 1/in): the same for a seed at every width."""
+    inputs, teacher = jax.random.split(key)
+    size = built.network.in_size
+    x = jax.random.normal(inputs, (PROBE_SIZE, size), dtype)
+    t = jax.random.normal(teacher, (built.network.out_size, size), dtype) / jnp.sqrt(size).astype(dtype)
+    return Batch(x, jnp.tanh(2 * x @ t.T))
