@@ -1,8 +1,8 @@
 """The output precision as a dial: accuracy, distance from backprop, conditioning and time against gamma_L.
 
 Fashion-MNIST, one epoch, residual muPC network, width 128, depth 30, gamma_L = g N / L with g from
-1/100 to 10, settled by `--relaxation auto`. One rate for all rows, 2^-5
-unless given (accuracy_by_depth.py finds 2^-4 for silu and 2^-5 for tanh at depth 16). Writes results/precision_dial.json and docs/images/precision_dial.png.
+1/100 to 10, settled by `--relaxation auto`. One rate for all rows, 2^-5 unless given (accuracy_by_depth.py finds 2^-4
+for silu and 2^-5 for tanh at depth 16). Writes results/precision_dial.json and docs/images/precision_dial.png.
 
     python recipes/mupc/precision_dial.py [--widthwise PATH] [--depth 30] [--seeds 2] [--activations silu tanh]
 """

@@ -28,8 +28,8 @@ from ..network import (
     Segment,
     State,
     States,
-    above,
     activation,
+    around,
     each,
     feedback,
     flat,
@@ -52,17 +52,17 @@ class AbstractFeedback(eqx.Module):
         """Whether every g_l is linear, so that g(z + s) − g(z) = g(s) without cancellation."""
 
     @property
-    @abc.abstractmethod
     def pretraining(self) -> int:
-        """How many first training steps change the feedback alone."""
+        """How many first training steps change the feedback alone: none, unless it learns."""
+        return 0
 
     @abc.abstractmethod
     def init(self, built: Built, *, key: PRNGKeyArray) -> Learner:
         """The learner of a built network, with the feedback's own weights where it has some."""
 
-    @abc.abstractmethod
     def learn(self, learner: Learner, batch: Batch, *, key: PRNGKeyArray) -> Learner:
-        """The learner after the feedback's own updates on a batch."""
+        """The learner after the feedback's own updates on a batch: the same, unless it learns."""
+        return learner
 
     @abc.abstractmethod
     def rows(self, learner: Learner, low: States, high: States) -> tuple[Any, ...]:
@@ -106,18 +106,9 @@ class RidgeFeedback(AbstractFeedback):
         """It is."""
         return True
 
-    @property
-    def pretraining(self) -> int:
-        """None: it is solved anew on every batch."""
-        return 0
-
     def init(self, built: Built, *, key: PRNGKeyArray) -> Learner:
         """The factors on the ridge."""
         return Learner(built.network, feedback(built))
-
-    def learn(self, learner: Learner, batch: Batch, *, key: PRNGKeyArray) -> Learner:
-        """Nothing to learn."""
-        return learner
 
     def rows(self, learner: Learner, low: States, high: States) -> tuple[Any, ...]:
         """Two factors a layer: g(v) = (v left) right, left None where it is the identity."""
@@ -149,18 +140,9 @@ class TiedFeedback(AbstractFeedback):
         """It is."""
         return True
 
-    @property
-    def pretraining(self) -> int:
-        """None: it has nothing of its own."""
-        return 0
-
     def init(self, built: Built, *, key: PRNGKeyArray) -> Learner:
         """The network alone: nothing is stored, so nothing can be shared by mistake."""
         return Learner(built.network)
-
-    def learn(self, learner: Learner, batch: Batch, *, key: PRNGKeyArray) -> Learner:
-        """Nothing to learn."""
-        return learner
 
     def rows(self, learner: Learner, low: States, high: States) -> tuple[Any, ...]:
         """Nothing: the stages have it."""
@@ -227,8 +209,7 @@ class TrainedFeedback(AbstractFeedback):
 
     def learn(self, learner: Learner, batch: Batch, *, key: PRNGKeyArray) -> Learner:
         """`steps` updates of every layer's feedback at once."""
-        *hidden, prediction = forward(learner.network, batch.x)
-        low, high = above(tuple(hidden)), (*hidden[1:], prediction)
+        low, high = around(forward(learner.network, batch.x))
         held = _own(learner)
         scalings = held.scalings
         arrays, static = eqx.partition(held.segments, eqx.is_array)
@@ -239,6 +220,8 @@ class TrainedFeedback(AbstractFeedback):
             gradient = jax.grad(
                 lambda arrays: self.loss(learner.network, eqx.combine(arrays, static), low, high, key=own)
             )(arrays)
+            # The table's epsilon, as in `training.optimizer`: gradients divided by it meet the common one.
+            gradient = jax.tree.map(lambda g, s: g / s.epsilon if self.optimizer == "adam" else g, gradient, scalings)
             with jax.numpy_dtype_promotion("standard"):
                 direction, memory = self._direction.update(gradient, memory)
             moved = jax.tree.map(

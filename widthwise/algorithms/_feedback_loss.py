@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..network import AbstractStage, Network, Segment, State, States, each, flat, stage_at
+from ..network import AbstractStage, Network, Segment, State, States, each, flat, sweep
 
 # One loss, means over the batch: (stages f_l, stages g_l, z_{l-1}, z_l, keys, σ) of one layer.
 LayerLoss = Callable[[AbstractStage, AbstractStage, State, State, PRNGKeyArray, Array], Float[Array, ""]]
@@ -43,8 +43,8 @@ def layer_losses(
 ) -> Float[Array, ""]:
     """The sum over layers of a loss that looks at one layer alone, all layers at once."""
     total = jnp.zeros((), jax.tree.leaves(low)[0].dtype)
-    for index, (segment, way, x, z) in enumerate(zip(network.segments[1:], feedback, low, high, strict=True)):
-        keys = jax.random.split(jax.random.fold_in(key, index), segment.depth)
+    rows = zip(network.segments[1:], feedback, low, high, _keys(key, network), strict=True)
+    for segment, way, x, z, keys in rows:
         total += jnp.sum(each(lambda f, g, x, z, k: loss(f, g, x, z, k, noise), segment, way.stages, x, z, keys))
     return total
 
@@ -62,26 +62,43 @@ def difference_reconstruction(
 
         d_l: t_L = f_{L<-l}(x),   t_{k-1} = z_{k-1} + g_k(t_k) − g_k(z_k),   k = L … l
 
-    Every layer's noise goes up to the output and down again, so work grows with depth squared; compile time does too.
+    Every layer's noise travels in a slot of its own, entered at its layer on the way up and read there on the way down:
+    one sweep each way, whose work grows with depth squared.
     """
-    layers = [(i, row) for i, segment in enumerate(network.segments[1:]) for row in range(segment.depth)]
-    stages = [stage_at(network.segments[1 + i], row) for i, row in layers]
-    ways = [stage_at(feedback[i], row) for i, row in layers]
-    lows, highs = ([held[i][row] for i, row in layers] for held in (low, high))
-    frozen = jax.lax.stop_gradient(ways)
-    total = jnp.zeros((), lows[0].dtype)
-    for index in range(len(layers)):
-        x = lows[index] + noise * jax.random.normal(
-            jax.random.fold_in(key, index), lows[index].shape, lows[index].dtype
+    noisy = [
+        x + noise * jax.vmap(lambda k, x=x: jax.random.normal(k, x.shape[1:], x.dtype))(keys)
+        for x, keys in zip(low, _keys(key, network), strict=True)
+    ]
+    slots, entered = low[0][:0], []
+    for segment, x in zip(network.segments[1:], noisy, strict=True):
+        # Slots of layers further up hold zeros until theirs is entered.
+        slots = jnp.concatenate([slots, jnp.zeros_like(x)])
+        entered.append(slots.shape[0] - segment.depth + jnp.arange(segment.depth))
+        slots, _ = sweep(
+            lambda slots, stage, x, own: (jax.vmap(stage)(slots.at[own].set(x)), None), slots, segment, x, entered[-1]
         )
-        target = x
-        for stage in stages[index:]:
-            target = stage(target)
-        for k in reversed(range(index, len(layers))):
-            way = ways[k] if k == index else frozen[k]
-            target = lows[k] + way(target) - way(highs[k])
-        total += 0.5 * _square(x - target) / noise**2
+
+    def down(slots: Array, way: AbstractStage, x: Array, z: Array, noised: Array, own: Array) -> tuple[Array, Array]:
+        # A layer's loss teaches its own feedback alone, not those that the noise came down through.
+        frozen = jax.lax.stop_gradient(way)
+        missed = noised - (x + way(slots[own]) - way(z))
+        return x + jax.vmap(frozen)(slots) - frozen(z), 0.5 * _square(missed) / noise**2
+
+    total = jnp.zeros((), low[0].dtype)
+    for index in reversed(range(len(feedback))):
+        rows = (low[index], high[index], noisy[index], entered[index])
+        slots, losses = sweep(down, slots, feedback[index], *rows, reverse=True)
+        slots = slots[: slots.shape[0] - feedback[index].depth]
+        total += jnp.sum(losses)
     return total
+
+
+def _keys(key: PRNGKeyArray, network: Network) -> list[Array]:
+    """One key a layer above the first, stacked over each segment."""
+    return [
+        jax.random.split(jax.random.fold_in(key, index), segment.depth)
+        for index, segment in enumerate(network.segments[1:])
+    ]
 
 
 def _square(state: State) -> Float[Array, ""]:

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._loss import Loss
 from ..inference import positive
-from ..network import AbstractStage, Built, Network, State, States, above, flat, forward, inputs, sweep
+from ..network import AbstractStage, Built, Network, State, States, around, flat, forward, inputs, sweep
 from ._backprop import Backprop
 from ._base import AbstractAlgorithm, Batch, Inference, Learner, Metrics, cosine
 from ._feedback import AbstractFeedback, RidgeFeedback
@@ -62,11 +62,10 @@ class TargetPropagation(AbstractAlgorithm):
 
     def infer(self, learner: Learner, batch: Batch, loss: Loss, *, key: PRNGKeyArray) -> Inference:
         """The forward pass, and one sweep of targets down."""
-        *hidden, prediction = forward(learner.network, batch.x)
+        *hidden, prediction = states = forward(learner.network, batch.x)
         output_error = -jax.grad(lambda f: jnp.sum(loss(f, batch.y)))(prediction[0])
         step = self._step(output_error.dtype)
-        low, high = above(tuple(hidden)), (*hidden[1:], prediction)
-        errors, missed = self._targets(learner, low, high, step * output_error)
+        errors, missed = self._targets(learner, *around(states), step * output_error)
         one = jnp.ones((), output_error.dtype)
         precisions = (*((1 / step,) * len(errors)), one)
         metrics = {"reconstruction": jnp.median(missed)}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..config import table_of
-from ..parameterization import to_json
+from ..parameterization import TARGET, Role, to_json
 from ._flags import Parser, add_run_flags, given
 from ._output import run_from, write_result
 
@@ -36,6 +36,8 @@ def _text(payload: dict[str, Any]) -> str:
     lines = [head, ", ".join(details), "", f"{'role':14s}" + "".join(f"{letter:>8s}" for letter in LETTERS)]
     deep = any(row[f"{letter}_depth"] != "0" for row in payload["roles"].values() for letter in LETTERS)
     for role, row in payload["roles"].items():
+        if Role(role).is_feedback and payload["algorithm"] not in TARGET:
+            continue
         line = f"{role:14s}" + "".join(f"{row[letter]:>8s}" for letter in LETTERS)
         lines.append(line + ("   depth:" + "".join(f"{row[f'{x}_depth']:>6s}" for x in LETTERS) if deep else ""))
     precision = payload["precision"]["output"]

@@ -21,6 +21,7 @@ from ._chain import square_norm as square_norm
 from ._chain import stage_at as stage_at
 from ._chain import sweep as sweep
 from ._feedback import Feedback as Feedback
+from ._feedback import around as around
 from ._feedback import feedback as feedback
 from ._feedback import flat as flat
 from ._feedback import trained_feedback as trained_feedback

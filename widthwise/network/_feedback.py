@@ -13,7 +13,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 from .._errors import InputError
 from ..parameterization import Role, Size
 from ._build import Built, LeafScaling
-from ._chain import Segment
+from ._chain import Segment, States, above
 from ._layer import Linear
 from ._stage import Dense
 
@@ -46,9 +46,7 @@ def trained_feedback(built: Built, *, activation: str = "linear", key: PRNGKeyAr
     **Raises:** `InputError` for a stage that no affine map undoes: anything but `Dense` without a skip.
     """
     segments, labels = [], []
-    above = built.network.segments[1:]
-    post = built.network.segments[0].stages.after != "linear"  # type: ignore[attr-defined]
-    for index, (segment, (role, size)) in enumerate(zip(above, _maps(built), strict=True)):
+    for index, (segment, (role, size)) in enumerate(zip(built.network.segments[1:], _maps(built), strict=True)):
         stage = segment.stages
         if not isinstance(stage, Dense) or stage.residual:
             kind = "residual" if isinstance(stage, Dense) else type(stage).__name__
@@ -60,6 +58,8 @@ def trained_feedback(built: Built, *, activation: str = "linear", key: PRNGKeyAr
         weight = stage.linear.weight
         normals = jax.random.normal(jax.random.fold_in(key, index), weight.mT.shape, weight.dtype)
         linear = Linear(row.init.at(size) * normals, None, row.multiplier.at(size), matmul=stage.linear.matmul)
+        # A stage that reads its state as it is sees post-activations.
+        post = stage.before == "linear"
         held = Dense(linear, after=activation) if post else Dense(linear, before=activation)
         label = LeafScaling(role, row.rate.at(size), row.epsilon.at(size), row.decay.at(size))
         segments.append(Segment(held, segment.depth))
@@ -77,6 +77,15 @@ def _maps(built: Built) -> list[tuple[Role, Size]]:
     # Only the readout's sees something that does not grow.
     roles = [Role.FEEDBACK] * (len(sizes) - 1) + [Role.FEEDBACK_OUTPUT]
     return list(zip(roles, sizes, strict=True))
+
+
+def around(states: States) -> tuple[States, States]:
+    """What lies below and above every map: z_{l-1} and z_l, one entry for each segment above the first.
+
+    **Arguments:** `states`: of the forward pass, the prediction last.
+    """
+    *hidden, prediction = states
+    return above(tuple(hidden)), (*hidden[1:], prediction)
 
 
 def flat(state: jax.Array) -> jax.Array:
