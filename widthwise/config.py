@@ -135,6 +135,7 @@ class Run(pydantic.BaseModel):
     data: str = _field("digits", RUN + THEORY, "digits, fashion_mnist, linear_teacher, mlp_teacher, or a file.npz")
     data_dir: str | None = _field(None, RUN + THEORY, "folder with the data's files")
     examples: int | None = _field(None, RUN + THEORY, "use the first N training examples")
+    image_size: int | None = _field(None, RUN, "shrink images to N rows of pixels, by averaging whole blocks")
     network: str = _field("mlp", NET + THEORY, "mlp or residual_mlp")
     width: int = _field(128, NET + THEORY, "units of each hidden layer")
     depth: int = _field(3, NET + THEORY, "weight layers")
@@ -335,12 +336,13 @@ def _target_propagation(run: Run, rule: Any, given: dict[str, Any]) -> "Abstract
 def data_of(run: Run) -> "Dataset":
     """The run's data.
 
-    **Raises:** `InputError` where it is missing or corrupt, and for a folder that the data set does not read.
+    **Raises:** `InputError` where it is missing or corrupt, and for a folder that the data set does not read or an
+    image size that it cannot have.
     """
     if run.data_dir is not None and run.data != "fashion_mnist":
         raise InputError(f"--data-dir {run.data_dir}: {run.data} reads no folder; it is for fashion_mnist")
     load = importlib.import_module("widthwise.data").load
-    return load(run.data, data_dir=run.data_dir, examples=run.examples)
+    return load(run.data, data_dir=run.data_dir, examples=run.examples, image_size=run.image_size)
 
 
 def optimizer_settings(run: Run, table: Parameterization) -> dict[str, float]:

@@ -20,7 +20,12 @@ _BY_NAME: dict[str, Callable[[Folder], Dataset]] = {
 }
 
 
-def load(name_or_path: str | os.PathLike[str], data_dir: Folder = None, examples: int | None = None) -> Dataset:
+def load(
+    name_or_path: str | os.PathLike[str],
+    data_dir: Folder = None,
+    examples: int | None = None,
+    image_size: int | None = None,
+) -> Dataset:
     """A data set by its name, or from a file of the user's.
 
     **Arguments:**
@@ -29,11 +34,12 @@ def load(name_or_path: str | os.PathLike[str], data_dir: Folder = None, examples
       examples), `mlp_teacher` (the same, with 3 layers of width 64), or a path that ends in `.npz`.
     - `data_dir`: the only folder to look in for the files of `fashion_mnist`; the others need none.
     - `examples`: how many training examples to keep, the first ones; None for all.
+    - `image_size`: the height to shrink images to, by `Dataset.shrunk`; None leaves them as they are.
 
     **Returns:** the data set.
 
-    **Raises:** `InputError` for an unknown name, for files that are missing or not as expected, and for
-    more examples than there are.
+    **Raises:** `InputError` for an unknown name, for files that are missing or not as expected, for
+    more examples than there are, and for an image size that the data cannot have.
 
     >>> load("digits", examples=100).x_train.shape
     (100, 64)
@@ -49,4 +55,5 @@ digits, fashion_mnist, linear_teacher, mlp_teacher
         data = _BY_NAME[name](data_dir)
     else:
         raise unknown("data", name, [*_BY_NAME, "a path ending in .npz"])
-    return data if examples is None else data.first(examples)
+    data = data if examples is None else data.first(examples)
+    return data if image_size is None else data.shrunk(image_size)
