@@ -4,9 +4,11 @@ import os
 from collections.abc import Callable
 
 from widthwise._errors import unknown
+from widthwise.data._cifar import cifar10, cifar100
 from widthwise.data._dataset import Dataset
 from widthwise.data._digits import digits
 from widthwise.data._fashion_mnist import fashion_mnist
+from widthwise.data._mnist import mnist
 from widthwise.data._npz import npz
 from widthwise.data._teachers import linear_teacher, mlp_teacher
 
@@ -15,6 +17,9 @@ Folder = str | os.PathLike[str] | None
 _BY_NAME: dict[str, Callable[[Folder], Dataset]] = {
     "digits": lambda data_dir: digits(),
     "fashion_mnist": fashion_mnist,
+    "mnist": mnist,
+    "cifar10": cifar10,
+    "cifar100": cifar100,
     "linear_teacher": lambda data_dir: linear_teacher(20, 5, 2048),
     "mlp_teacher": lambda data_dir: mlp_teacher(20, 64, 5, 2048),
 }
@@ -30,9 +35,11 @@ def load(
 
     **Arguments:**
 
-    - `name_or_path`: `digits`, `fashion_mnist`, `linear_teacher` (20 features, 5 outputs, 2048 training
-      examples), `mlp_teacher` (the same, with 3 layers of width 64), or a path that ends in `.npz`.
-    - `data_dir`: the only folder to look in for the files of `fashion_mnist`; the others need none.
+    - `name_or_path`: `digits`, `fashion_mnist`, `mnist`, `cifar10`, `cifar100`, `linear_teacher` (20
+      features, 5 outputs, 2048 training examples), `mlp_teacher` (the same, with 3 layers of width 64),
+      or a path that ends in `.npz`.
+    - `data_dir`: the only folder to look in for the files of `fashion_mnist`, `mnist`, `cifar10` and
+      `cifar100`; the others need none.
     - `examples`: how many training examples to keep, the first ones; None for all.
     - `image_size`: the height to shrink images to, by `Dataset.shrunk`; None leaves them as they are.
 
@@ -46,7 +53,7 @@ def load(
     >>> load("digit")
     Traceback (most recent call last):
     widthwise._errors.InputError: unknown data 'digit': did you mean 'digits'? Known: a path ending in .npz, \
-digits, fashion_mnist, linear_teacher, mlp_teacher
+cifar10, cifar100, digits, fashion_mnist, linear_teacher, mlp_teacher, mnist
     """
     name = str(name_or_path)
     if name.endswith(".npz"):
