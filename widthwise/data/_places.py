@@ -1,6 +1,7 @@
 """Where the files of a data set lie: on this machine, or at the mirrors, from which they are fetched once."""
 
 import os
+import sys
 from pathlib import Path
 
 from widthwise._errors import InputError
@@ -60,15 +61,13 @@ def cache_folder(name: str) -> Path:
 
 
 def _download(name: str, source: Source, file: SourceFile, folder: Path) -> None:
-    import pooch
-
     # A file placed by hand may be compressed otherwise; its content is checked when it is read.
     if (folder / file.name).is_file():
         return
     failures = []
     for mirror in source.mirrors:
         try:
-            pooch.retrieve(mirror + file.name, f"sha256:{file.archive_sha256}", fname=file.name, path=folder)
+            _retrieve(mirror, file, folder)
             return
         # requests' errors are OSErrors; pooch raises a ValueError for a wrong hash and removes the file.
         except (OSError, ValueError) as error:
@@ -78,3 +77,43 @@ def _download(name: str, source: Source, file: SourceFile, folder: Path) -> None
         f"data {name!r}: {file.name} is in no usual place and no mirror gave it; place it in {folder},"
         f" or name its folder by data_dir or WIDTHWISE_DATA{package}. Tried:\n  " + "\n  ".join(failures)
     )
+
+
+def _retrieve(mirror: str, file: SourceFile, folder: Path) -> None:
+    import pooch
+
+    bar = _Bar(file.name)
+    try:
+        # Chunks of 1 KB, pooch's own, would spend longer on the bar than on the file.
+        downloader = pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16)
+        pooch.retrieve(
+            mirror + file.name, f"sha256:{file.archive_sha256}", fname=file.name, path=folder, downloader=downloader
+        )
+    finally:
+        bar.close()
+
+
+class _Bar:
+    """A download's progress on stderr, by the calls that pooch makes; silent where stderr is no terminal."""
+
+    def __init__(self, name: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        self.total = 0
+        self._progress = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
+        self._task = self._progress.add_task(name, total=None)
+        self._progress.start()
+
+    def update(self, size: int) -> None:
+        """Some more bytes are here, of `total`."""
+        self._progress.update(self._task, advance=size, total=self.total or None)
+
+    def reset(self) -> None:
+        """None is here."""
+        self._progress.reset(self._task)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._progress.stop()
