@@ -32,6 +32,7 @@ COMPILED_QUICKLY = {
     "test_conditioning",
     "test_measured_conditioning",
     "test_theory_verb",
+    "test_cifar",
 }
 
 

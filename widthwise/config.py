@@ -142,9 +142,14 @@ class Run(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    data: str = _field("digits", RUN + THEORY, "digits, fashion_mnist, linear_teacher, mlp_teacher, or a file.npz")
-    data_dir: str | None = _field(None, RUN + THEORY, "folder with the data's files")
+    data: str = _field(
+        "digits",
+        RUN + THEORY,
+        "digits, fashion_mnist, mnist, cifar10, cifar100, linear_teacher, mlp_teacher, or a file.npz",
+    )
+    data_dir: str | None = _field(None, RUN + THEORY, "the only folder to look in for the data's files")
     examples: int | None = _field(None, RUN + THEORY, "use the first N training examples")
+    image_size: int | None = _field(None, RUN, "shrink images to N rows of pixels, by averaging whole blocks")
     network: str = _field("mlp", NET + THEORY, "mlp, residual_mlp, cnn, vgg or residual_cnn")
     width: int = _field(128, NET + THEORY, "units of each hidden layer; channels, of vgg the first layer's")
     depth: int = _field(3, NET + THEORY, "weight layers")
@@ -421,12 +426,14 @@ def _target_propagation(run: Run, rule: Any, given: dict[str, Any]) -> "Abstract
 def data_of(run: Run) -> "Dataset":
     """The run's data.
 
-    **Raises:** `InputError` where it is missing or corrupt, and for a folder that the data set does not read.
+    **Raises:** `InputError` where it is missing or corrupt, and for a folder that the data set does not read or an
+    image size that it cannot have.
     """
-    if run.data_dir is not None and run.data != "fashion_mnist":
-        raise InputError(f"--data-dir {run.data_dir}: {run.data} reads no folder; it is for fashion_mnist")
-    load = importlib.import_module("widthwise.data").load
-    return load(run.data, data_dir=run.data_dir, examples=run.examples)
+    data = importlib.import_module("widthwise.data")
+    if run.data_dir is not None and run.data not in data.SOURCES:
+        users = ", ".join(data.SOURCES)
+        raise InputError(f"--data-dir {run.data_dir}: {run.data} reads no folder; it is for {users}")
+    return data.load(run.data, data_dir=run.data_dir, examples=run.examples, image_size=run.image_size)
 
 
 def optimizer_settings(run: Run, table: Parameterization) -> dict[str, float]:

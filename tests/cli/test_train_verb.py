@@ -35,6 +35,14 @@ def test_base_width(cli, loaded):
     assert found[8]["test_loss"] != found[64]["test_loss"]
 
 
+def test_image_size(cli, loaded):
+    line = "train --data digits --examples 64 --width 8 --depth 2 --steps 2 --rate 0.1 --image-size 4 --json out.json"
+    assert cli(line)[0] == 0
+    # 4 x 4 pixels to 8 units to 10 classes.
+    assert loaded("out.json")["parameters"] == 16 * 8 + 8 * 10
+    assert loaded("out.json")["spec"]["image_size"] == 4
+
+
 def test_validation_trains_on_the_rest_and_judges_the_last(cli, loaded):
     assert cli(TRAIN + "--validation 10 --seed 0 --base-width 8")[0] == 0
     result = loaded("out.json")
