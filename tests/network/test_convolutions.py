@@ -167,13 +167,14 @@ def test_stacked_equals_unrolled(kind):
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_rates_follow_each_layers_own_channels(optimizer):
-    """docs/theory.md F at base 4: SGD fan_out/4, fan_out/fan_in, 4/fan_in; Adam 1, 4/fan_in, 4/fan_in; 3 x 3 taps
-    divide the variance, and no rate knows them or the pixels."""
+    """docs/theory.md F at base 4: SGD fan_out/4, fan_out/fan_in, 4/fan_in; Adam 1, 4/fan_in, 4/fan_in; what is
+    finite, 3 x 3 taps and 4 x 4 pixels, divides variances, and rates above the first layer."""
     table = parameterization("mup", optimizer=optimizer, base_width=4)
     built = vgg((8, 8, 2), [8, "M", 16, 32], 3, table=table, key=KEY, bias=True, norm="layer")
     rates = [segment.stages.linear.weight.rate for segment in built.scalings.segments]
     sgd = optimizer == "sgd"
-    assert rates == pytest.approx([8 / 4 if sgd else 1, 2 if sgd else 4 / 8, 2 if sgd else 4 / 16, 4 / 32])
+    hidden = (2, 2) if sgd else (4 / 8, 4 / 16)
+    assert rates == pytest.approx([8 / 4 if sgd else 1, hidden[0] / 9, hidden[1] / 9, 4 / 32 / 16])
     vectors = [built.scalings.segments[i].stages.linear.bias.rate for i in range(3)]
     assert vectors == pytest.approx([c / 4 if sgd else 1 for c in (8, 16, 32)])
     norm = built.scalings.segments[1].stages.before.norm
