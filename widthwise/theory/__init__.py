@@ -29,3 +29,5 @@ from ._linear_equilibrium import equilibrated_energy as equilibrated_energy
 from ._linear_equilibrium import equilibrium_weight_gradients as equilibrium_weight_gradients
 from ._linear_equilibrium import fixed_point_errors as fixed_point_errors
 from ._linear_equilibrium import rescaling as rescaling
+from ._plane import Place as Place
+from ._plane import place as place
