@@ -31,6 +31,8 @@ COMPILED_QUICKLY = {
     "science",
     "test_conditioning",
     "test_gradient_limits",
+    "test_kernel",
+    "test_richness",
     "test_measured_conditioning",
     "test_theory_verb",
 }

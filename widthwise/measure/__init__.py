@@ -9,5 +9,7 @@ from ._coordinates import Line as Line
 from ._coordinates import coordinate_check as coordinate_check
 from ._gauge import GaugeProof as GaugeProof
 from ._gauge import prove_gauge as prove_gauge
+from ._richness import Richness as Richness
+from ._richness import richness as richness
 from ._slopes import Slope as Slope
 from ._slopes import log_slope as log_slope

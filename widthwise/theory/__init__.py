@@ -21,6 +21,8 @@ from ._gradient_limits import single_sweep_errors as single_sweep_errors
 from ._gradient_limits import wide_limit_cosines as wide_limit_cosines
 from ._initialization import expected_curvature as expected_curvature
 from ._initialization import forward_growth as forward_growth
+from ._kernel import kernel_flow as kernel_flow
+from ._kernel import neural_tangent_kernel as neural_tangent_kernel
 from ._linear_equilibrium import activity_hessian as activity_hessian
 from ._linear_equilibrium import curvature_matrix as curvature_matrix
 from ._linear_equilibrium import dense_equilibrium as dense_equilibrium
