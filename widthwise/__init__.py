@@ -36,7 +36,7 @@ _PUBLIC = {
         "TrainedFeedback",
     ),
     "training": ("DivergedWarning", "UnsettledWarning", "make_step", "optimizer", "train"),
-    "measure": ("alignment", "coordinate_check", "prove_gauge", "richness"),
+    "measure": ("alignment", "coordinate_check", "desiderata", "prove_gauge", "richness"),
     "sweep": ("transfer",),
     "_loss": ("cross_entropy", "mse"),
     "_errors": ("InputError",),
@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from .inference import Settled as Settled
     from .measure import alignment as alignment
     from .measure import coordinate_check as coordinate_check
+    from .measure import desiderata as desiderata
     from .measure import prove_gauge as prove_gauge
     from .measure import richness as richness
     from .network import Built as Built
