@@ -9,7 +9,7 @@ named.
 Exit code 1 where a member of the family fails, measures another richness by more than 0.05, or anything else passes.
 Writes results/desiderata.json and results/desiderata.log.
 
-    python recipes/richness/desiderata.py [--seeds 8]
+    python recipes/richness/desiderata.py [--seeds 16]
 """
 
 import argparse
@@ -74,7 +74,7 @@ def table_of(vector):
 def main():
     """Measure every vector, and compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--seeds", type=int, default=16)
     seeds = parser.parse_args().seeds
     lines, stored, wrong = [], [], 0
 
