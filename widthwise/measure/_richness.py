@@ -10,6 +10,7 @@ Sources: arXiv 2404.19719, 1806.07572; docs/theory.md A1, B2a.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -102,7 +103,8 @@ def richness(
         for name, rows in found.items():
             rows.append(np.asarray(measured[name], float))
     whole = {name: np.stack(rows) for name, rows in found.items()}
-    return Richness(tuple(widths), whole, whole.pop("learned"))
+    learned = whole.pop("learned")
+    return Richness(tuple(widths), whole, learned)
 
 
 def _measured(
@@ -137,8 +139,8 @@ def _measured(
         misfit = batch.y - before.network(batch.x)
         kernel, cross = (neural_tangent_kernel(before, batch.x, to) for to in (batch.x, fresh))
         # The loss is a mean over the batch, the kernel's flow one of the sum.
-        time = {"time": float("inf")} if to_convergence else {"time": rate * steps / batch.x.shape[0], "steps": steps}
-        predicted = kernel_flow(kernel, misfit.reshape(-1), cross=cross, **time).reshape(misfit.shape)
+        time, count = (math.inf, None) if to_convergence else (rate * steps / batch.x.shape[0], steps)
+        predicted = kernel_flow(kernel, misfit.reshape(-1), time, cross, steps=count).reshape(misfit.shape)
         first, last = (forward(b.network, batch.x)[-2][-1] for b in (before, after))
         return {
             "movement": _rms(last - first) / _rms(first),
