@@ -79,7 +79,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _refuse_unused(settings: dict[str, Any], rate: float | None) -> None:
     """What the first update's direction does not depend on."""
-    unused = [name for name in ("steps", "momentum") if name in settings]
+    unused: list[str] = [name for name in ("steps", "momentum") if name in settings]
     unused += ["rate"] if rate is not None else []
     if settings.get("parameterization") != "richness" and "richness" in settings:
         unused.append("richness")
