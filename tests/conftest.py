@@ -35,6 +35,7 @@ COMPILED_QUICKLY = {
     "test_richness",
     "test_measured_conditioning",
     "test_theory_verb",
+    "test_cifar",
 }
 
 
