@@ -11,7 +11,7 @@ from widthwise.measure import GaugeProof, prove_gauge
 from widthwise.parameterization import NAMES, Role, from_json, load, parameterization
 from widthwise.theory import place
 
-SMALL = "--width 24 --base-width 6 --depth 3 --steps 3 "
+SMALL = "--width 24 --base-width 6 --depth 3 --steps 2 "
 
 
 @pytest.fixture
@@ -50,7 +50,13 @@ def test_moves_follow_the_gauge(cli, here):
     assert output["c_depth"] == -Fraction(1, 2)
 
 
-@pytest.mark.parametrize("flags", ["--gauge rescaling", "--optimizer adam --moves hidden=2/3 input=-1 output=1/4"])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--network cnn --norm batch --pool max --gauge rescaling",
+        "--optimizer adam --moves hidden=2/3 input=-1 output=1/4",
+    ],
+)
 def test_proof(cli, wide, flags):
     code, out, err = cli(f"gauge --parameterization mup {SMALL} {flags} --prove")
     assert (code, err) == (0, ""), out
@@ -65,10 +71,10 @@ def test_proof_of_predictive_coding_over_width_and_depth(cli, wide):
 
 def test_two_trainings_are_no_gauge(wide):
     def build(table, key):
-        return ww.mlp(8, 24, 3, depth=3, table=table, key=key)
+        return ww.mlp(8, 24, 3, depth=2, table=table, key=key)
 
     lazy, rich = (parameterization(name, base_width=6) for name in ("ntp", "mup"))
-    proof = prove_gauge(build, ww.Backprop(), lazy, rich, rate=0.05, steps=2)
+    proof = prove_gauge(build, ww.Backprop(), lazy, rich, rate=0.05, steps=1)
     assert not proof.passed
     assert "FAILED: these are two trainings" in str(proof)
 

@@ -52,6 +52,15 @@ def test_no_kernel_describes_adam():
         measured(table)
 
 
+def test_no_kernel_describes_batch_normalization():
+    table = parameterization("mup")
+    with pytest.raises(InputError, match="batch normalization"):
+        ww.richness(
+            lambda width, key: ww.cnn((4, 4, 1), width, 3, depth=2, norm="batch", table=table, key=key),
+            ww.Backprop(), table, **SMALL,
+        )  # fmt: skip
+
+
 def test_widths_increase():
     with pytest.raises(InputError, match="two widths"):
         measured(parameterization("mup"), widths=[64])

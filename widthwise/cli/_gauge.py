@@ -9,7 +9,7 @@ from .._errors import InputError
 from ..config import LOSSES, TABLE, Run, algorithm_of, build_of, found, optimizer_settings, table_of
 from ..parameterization import GAUGES, TARGET, Parameterization, fraction, parameterization, to_json
 from ..report import SUFFIXES
-from ._check import IN_SIZE, OUT_SIZE
+from ._check import IMAGE_SHAPE, IN_SIZE, OUT_SIZE
 from ._flags import Parser, add_run_flags, given
 from ._output import check_figure, run_from, table_text, use_dtype, write_result
 
@@ -120,7 +120,7 @@ def _proved(spec: Run, table: Parameterization, moved: Parameterization, rate: f
     chosen = {"epsilon": EPSILON} | optimizer_settings(spec, table)
 
     def build(table: Parameterization, key: Any) -> Built:
-        return build_of(spec, table, IN_SIZE, OUT_SIZE)(key)
+        return build_of(spec, table, IN_SIZE, OUT_SIZE, IMAGE_SHAPE)(key)
 
     proof = prove_gauge(
         build,

@@ -11,7 +11,8 @@ differentiation. With f = h_L, J_l = ∂f/∂h_l, and f_l(h_{l-1}; θ_l) a layer
 
 Of all powers of width, layer by layer, these leave one degree of freedom: the richness r in [0, 1/2], which the slope
 of the movement, r − 1/2, tells. Linear response needs no rate and has no finite step: it sees neither what several
-steps add up to nor whether training is stable at some rate; the coordinate check does.
+steps add up to nor whether training is stable at some rate; the coordinate check does. The statistics of batch
+normalization are those of the forward pass, and held.
 
 Source: arXiv 2404.19719; docs/theory.md A1, A2.
 """
@@ -29,7 +30,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._errors import InputError
 from .._loss import Loss, mse
 from ..algorithms import AbstractAlgorithm, Batch, Learner
-from ..network import Network, States, each, forward, inputs, pullback
+from ..network import Network, States, calibrated, each, forward, inputs, pullback
 from ..parameterization import Parameterization
 from ..training import optimizer, streams
 from ._probe import Build, increasing, probe
@@ -163,15 +164,19 @@ def _of_width(
     if builts[0].table != table:
         raise InputError(f"build({width}, key) used another table than the one given: pass the same table to both")
     keys = [streams(seed).order for seed in range(seeds)]
+    batches = [probe(built, key, builts[0].network.dtype) for built, key in zip(builts, keys, strict=True)]
+    # As a training step begins: no update comes before the statistics of its batch.
+    builts = [
+        eqx.tree_at(lambda b: b.network, built, calibrated(built.network, batch.x))
+        for built, batch in zip(builts, batches, strict=True)
+    ]
     learners = [algorithm.init(built, key=key) for built, key in zip(builts, keys, strict=True)]
-    dtype = jax.tree.leaves(builts[0].network)[0].dtype
-    batches = [probe(built, key, dtype) for built, key in zip(builts, keys, strict=True)]
     learner, batch = (_stacked(rows) for rows in (learners, batches))
     gradients = _gradients(algorithm, learner, batch, jnp.stack(keys), loss)
     # Elementwise, so all seeds at once; and apart, so that tables which differ in exponents share compiled programs.
     transform = optimizer(builts[0], epsilon=epsilon)
     weights = eqx.filter(learner.network, eqx.is_inexact_array)
-    updates, _ = transform.update(gradients, transform.init(weights), weights, rate=jnp.ones((), dtype))
+    updates, _ = transform.update(gradients, transform.init(weights), weights, rate=jnp.ones((), batch.x.dtype))
     return _flow(learner.network, updates, batch)
 
 

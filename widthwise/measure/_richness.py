@@ -87,8 +87,8 @@ def richness(
 
     **Returns:** a `Richness`; print it, or ask `.slope("distance")`.
 
-    **Raises:** `InputError` for Adam, which no kernel describes, widths that do not increase and networks of another
-    table.
+    **Raises:** `InputError` for Adam and batch normalization, which no kernel describes, widths that do not increase
+    and networks of another table.
     """
     widths = increasing(widths)
     leaves_steps(algorithm, steps)
@@ -99,6 +99,11 @@ def richness(
     for width in widths:
         on_width(width)
         built, networks = networks_of(build, table, width, seeds)
+        if any(segment.stages.has_statistics for segment in built.network.segments):
+            raise InputError(
+                "batch normalization: its statistics change as weights do, beside what the kernel describes; "
+                "build the network with norm 'layer' or 'none'"
+            )
         measured = _measured(built, algorithm, networks, keys, rate, steps, to_convergence)
         for name, rows in found.items():
             rows.append(np.asarray(measured[name], float))

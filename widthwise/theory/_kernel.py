@@ -31,7 +31,7 @@ ROUNDING = 1e-12
 
 
 def neural_tangent_kernel(
-    built: Built, x: Float[Array, "batch in"], other: Float[Array, "others in"] | None = None
+    built: Built, x: Float[Array, "batch *in"], other: Float[Array, "others *in"] | None = None
 ) -> Float[Array, "rows columns"]:
     """The empirical neural tangent kernel (NTK), every leaf weighted by its rate.
 
