@@ -53,7 +53,7 @@ def test_moves_follow_the_gauge(cli, here):
 @pytest.mark.parametrize(
     "flags",
     [
-        "--network cnn --norm batch --pool max --gauge rescaling",
+        "--network cnn --norm batch --gauge rescaling",
         "--optimizer adam --moves hidden=2/3 input=-1 output=1/4",
     ],
 )
