@@ -30,6 +30,7 @@ COMPILED_QUICKLY = {
     "algorithms",
     "science",
     "test_conditioning",
+    "test_desiderata",
     "test_gradient_limits",
     "test_kernel",
     "test_richness",

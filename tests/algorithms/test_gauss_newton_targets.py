@@ -1,5 +1,6 @@
 """Gauss-Newton targets against pseudo-inverses in NumPy, inverses of square layers, and target propagation."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,7 +27,7 @@ def made(width=7, sizes=(6, 3), activation="tanh", depth=4, count=5):
 def test_errors_are_the_pseudo_inverse_of_each_layers_jacobian():
     built, batch = made()
     rule = GaussNewtonTargets(0.0)
-    found = rule.infer(rule.init(built, key=KEY), batch, mse, key=KEY)
+    found = eqx.filter_jit(rule.infer)(rule.init(built, key=KEY), batch, mse, key=KEY)
     weights = [
         segment.stages.linear.multiplier * np.asarray(segment.stages.linear.weight[row])
         for segment in built.network.segments
@@ -52,10 +53,11 @@ def test_square_linear_layers_give_target_propagations_inverses():
     found = {}
     for rule in (GaussNewtonTargets(0.0), TargetPropagation(RidgeFeedback(0.0), target_step=1.0)):
         learner = rule.init(built, key=KEY)
-        found[rule.name] = rule.infer(learner, batch, mse, key=KEY).errors
+        found[rule.name] = eqx.filter_jit(rule.infer)(learner, batch, mse, key=KEY).errors
     for a, b in zip(found["gauss_newton"], found["dtp"], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-10)
-    angles = directions(TargetPropagation(RidgeFeedback(0.0)), learner, batch, key=KEY, damping=0.0)
+    measured = eqx.filter_jit(lambda held: directions(rule, held, batch, key=KEY, damping=0.0))
+    angles = measured(learner)
     np.testing.assert_allclose(angles["gauss_newton"], 0, atol=1e-4)
     assert float(jnp.max(angles["backprop"])) > 10
 
@@ -64,8 +66,8 @@ def test_large_damping_is_backprop():
     """(P P^T + δ)^-1 goes to 1/δ, and P^T e is the gradient."""
     built, batch = made()
     learner = Backprop().init(built, key=KEY)
-    own, _ = GaussNewtonTargets(1e9).grads(learner, batch, mse, key=KEY)
-    reference, _ = Backprop().grads(learner, batch, mse, key=KEY)
+    own, _ = eqx.filter_jit(GaussNewtonTargets(1e9).grads)(learner, batch, mse, key=KEY)
+    reference, _ = eqx.filter_jit(Backprop().grads)(learner, batch, mse, key=KEY)
     for a, b in zip(jax.tree.leaves(own)[:-1], jax.tree.leaves(reference)[:-1], strict=True):
         np.testing.assert_allclose(1e9 * a, b, rtol=1e-6, atol=1e-10)
 
