@@ -26,7 +26,7 @@ from ..parameterization import Parameterization, Role
 from ..theory import predicted_slopes
 from ..training import leaves_steps, make_step, optimizer, start, streams
 from ._feedback import feedback_movement, predicted_feedback_slopes
-from ._probe import Build, increasing, networks_of, probe
+from ._probe import Build, increasing, layer_rms, networks_of, probe
 from ._slopes import log_slope
 
 TOLERANCE = 0.05
@@ -226,10 +226,10 @@ def _measure(
         arrays, key = row
         rule = eqx.combine(rule_arrays, rule_static)
         step = make_step(rule, transform, loss)
-        network = eqx.combine(arrays, static)
-        learner = rule.init(eqx.tree_at(lambda b: b.network, built, network), key=key)
         batch = probe(built, key, dtype)
-        before = forward(calibrated(network, batch.x), batch.x)
+        network = calibrated(eqx.combine(arrays, static), batch.x)
+        learner = rule.init(eqx.tree_at(lambda b: b.network, built, network), key=key)
+        before = forward(network, batch.x)
         found = {}
         if isinstance(rule, PredictiveCoding):
             problem = rule.problem(learner, batch, loss)
@@ -256,12 +256,9 @@ def _measure(
 def _movement(before: Any, after: Any, batch: Batch) -> tuple[Float[Array, " layers"], Float[Array, " layers"]]:
     """RMS of every layer's change, over the initial residual's RMS, and over the layer's own (the output: residual)."""
 
-    def rms(states: Any) -> Array:
-        return jnp.concatenate([jnp.sqrt(jnp.mean(s**2, axis=tuple(range(1, s.ndim)))) for s in states])
-
-    change = rms(jax.tree.map(jnp.subtract, after, before))
+    change = layer_rms(jax.tree.map(jnp.subtract, after, before))
     residual = jnp.sqrt(jnp.mean((batch.y - before[-1][0]) ** 2))
-    own = rms(before).at[-1].set(residual)
+    own = layer_rms(before).at[-1].set(residual)
     return change / residual, change / own
 
 
