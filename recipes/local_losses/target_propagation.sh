@@ -2,12 +2,13 @@
 # Target propagation under its own muP, 4 layers, tanh, post-activations. `target_propagation.sh checks`: coordinate checks
 # of TP and DTP, right and wrong, with ridge, trained and tied feedback. `target_propagation.sh accuracy`: Fashion-MNIST,
 # width 512, 5 epochs, beside backprop; rates tuned on a validation split over one epoch. `target_propagation.sh trained`:
-# trained feedback, its rate and the network's tuned over all 5 epochs. Writes results/target_propagation_PART.log.
+# trained feedback, its rate and the network's tuned over all 5 epochs. `target_propagation.sh transfer`: optima and largest
+# stable rates over widths 64 to 1024, digits and Fashion-MNIST. Writes results/target_propagation_PART.log.
 set -uo pipefail
 cd "$(dirname "$0")"
 W=${WIDTHWISE:-widthwise}
 PYTHON=${PYTHON:-python3}
-PART=${1:?checks, accuracy or trained}
+PART=${1:?checks, accuracy, trained or transfer}
 mkdir -p results
 exec > >(tee "results/target_propagation_$PART.log") 2>&1
 check() {
@@ -80,4 +81,26 @@ if [ "$PART" = trained ]; then
     echo "load $(cut -d' ' -f1 /proc/loadavg)"
   done
   rm -f results/two.json
+fi
+if [ "$PART" = transfer ]; then
+  sweep() {
+    local name=$1 began=$SECONDS
+    shift
+    echo; echo "## $name: widthwise transfer --network mlp --batch-size 64 $*"
+    $W transfer --network mlp --batch-size 64 --json "results/transfer_$name.json" "$@" 2> /dev/null
+    echo "exit code $?, $((SECONDS - began)) s, load $(cut -d' ' -f1 /proc/loadavg)"
+  }
+  WIDE="--widths 64 128 256 512 1024" DIGITS="--data digits --depth 3 --steps 40 --seeds 2"
+  sweep dtp_adam_digits $DIGITS $WIDE --algorithm dtp --ridge 0.001 --optimizer adam --parameterization sp mup \
+    --log2-rates -13 -3 1
+  # The input layer's 784 pixels weigh as much as a hidden layer of that width and need no scaling under SP: six layers.
+  sweep dtp_adam_fashion_mnist --data fashion_mnist --examples 6400 --depth 6 --steps 100 --seeds 2 \
+    --widths 64 256 1024 --algorithm dtp --ridge 0.001 --optimizer adam --parameterization sp mup --log2-rates -14 -5 1
+  for optimizer in "sgd -6 2" "adam -10 0"; do
+    set -- $optimizer
+    sweep "tp_$1_digits" $DIGITS $WIDE --algorithm tp --ridge 1e-5 --optimizer "$1" --parameterization mup \
+      --log2-rates "$2" "$3" 0.5
+    sweep "tp_$1_fashion_mnist" --data fashion_mnist --examples 6400 --depth 3 --steps 100 --seeds 2 $WIDE \
+      --algorithm tp --ridge 1e-5 --optimizer "$1" --parameterization mup --log2-rates "$2" "$3" 0.5
+  done
 fi
