@@ -21,7 +21,7 @@ from ..config import (
 from ..parameterization import Parameterization
 from ._compilation import use_compilation_cache
 from ._flags import PLURAL, Parser, add_cache_flag, add_run_flags, given
-from ._output import progress, run_from, use_dtype, write_result
+from ._output import progress, run_from, runs_told, use_dtype, write_result
 
 STEPS = 40
 
@@ -48,7 +48,9 @@ def run(arguments: Sequence[str]) -> int:
     numbered = {str(index): one for index, one in enumerate(identities)}
     whole = {"groups": numbered, "seeds": values.seeds} | swept
     store = None if values.out is None else RunStore.open(values.out, kind="transfer", spec=whole)
-    bar = progress(sum(len(group.members(rates, range(values.seeds))) for group in groups), "runs")
+    total = sum(len(group.members(rates, range(values.seeds))) for group in groups)
+    already = 0 if store is None else len(store.records())
+    bar = progress(total, "runs")
     try:
         result = run_sweep(
             groups,
@@ -61,7 +63,7 @@ def run(arguments: Sequence[str]) -> int:
             identities=identities,
             command=shlex.join(["widthwise", "transfer", *arguments]),
             store=store,
-            on_runs=lambda count: bar.advance(count),
+            on_runs=runs_told(bar, total, already),
         )
         if values.out is not None:
             print(f"report: {result.write(values.out)}")

@@ -28,7 +28,7 @@ from ..parameterization import Parameterization, to_json
 from ..report import activity_figure, save, transfer_figure, write
 from ..training import SETTLED, UnsettledWarning
 from ._group import Group, with_activity_rate
-from ._run import Training, run_group
+from ._run import Rows, Training, run_group
 from ._store import content_hash, jsonable, write_json
 from ._summary import summarize
 from ._text import summary_text
@@ -148,7 +148,7 @@ def transfer(
     epsilon: float = 1e-8,
     weight_decay: float = 0.0,
     decay: str = "constant",
-    on_runs: Callable[[int], None] = lambda count: None,
+    on_runs: Callable[[Rows], None] = lambda rows: None,
 ) -> TransferResult:
     """Find the best rate at every size, and whether the smallest size's is good for the largest.
 
@@ -157,7 +157,8 @@ def transfer(
     for a grid, which is summarized over the widths at every depth and over the depths at every width; `log2_rates`:
     (start, stop, step) of the base rate, stop included; `log2_activity_rates`: the same of predictive coding's step
     of inference, which then replaces the relaxation's own `rate`: every pair of rates is run; `seeds`: how many; the
-    rest: how each run is trained (see `sweep.Training`); `on_runs`: told how many runs have ended.
+    rest: how each run is trained (see `sweep.Training`); `on_runs`: told the rows of runs as they end, for a
+    progress bar or a tracker of experiments.
 
     **Returns:** a `TransferResult`: `.summary()`, `.plot(path)`, `.write(directory)`, `.transfers`.
 
@@ -215,7 +216,7 @@ def run_sweep(
     identities: Sequence[dict[str, Any]] | None = None,
     command: str = "",
     store: Store | None = None,
-    on_runs: Callable[[int], None] = lambda count: None,
+    on_runs: Callable[[Rows], None] = lambda rows: None,
 ) -> TransferResult:
     """Run all groups that are not stored yet, and summarize.
 
@@ -232,7 +233,7 @@ def run_sweep(
             with_activity_rate(group.algorithm, jnp.ones(()))
     began = time.perf_counter()
     chosen = list(range(seeds))
-    rows: list[dict[str, Any]] = []
+    rows: Rows = []
     for index, group in enumerate(groups):
         identity = identities[index] if identities is not None else group.labels
         members = group.members(log2_rates, chosen)
@@ -244,7 +245,7 @@ def run_sweep(
                 group.described() | member._asdict() | stored[name]["run"]
                 for name, member in zip(names, members, strict=True)
             ]
-            on_runs(len(names))
+            on_runs(rows[-len(names) :])
             continue
         found = run_group(group, data, training, log2_rates, chosen, on_runs=on_runs)
         if store is not None:
