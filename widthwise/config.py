@@ -114,9 +114,9 @@ TABLE = (
     "base_width",
     "base_depth",
 )
-ALL = "train transfer check table"
-RUN = "train transfer"
-NET = "train transfer check"
+ALL = "train transfer tune check table"
+RUN = "train transfer tune"
+NET = "train transfer tune check"
 THEORY = " theory"
 
 
@@ -152,7 +152,7 @@ class Run(pydantic.BaseModel):
     momentum: float = _field(0.0, NET, "of sgd")
     epsilon: float | None = _field(None, NET, "of adam, at the base size (1e-8; check: 1e-12)")
     weight_decay: float = _field(0.0, RUN, "at the base size")
-    weight_decay_kind: str | None = _field(None, "train transfer table", "coupled, lr or independent (lr)")
+    weight_decay_kind: str | None = _field(None, "train transfer tune table", "coupled, lr or independent (lr)")
     loss: str = _field("mse", NET, "mse or ce")
     output_loss: str | None = _field(None, ALL, "weighted or unweighted by the output precision (weighted)")
     output_precision: float | None = _field(None, NET + THEORY, "gamma' of predictive coding (1)")
@@ -178,7 +178,7 @@ class Run(pydantic.BaseModel):
     feedback_pretrain: int | None = _field(None, NET, "first training steps that change feedback alone (0)")
     noise: float | None = _field(None, NET, "standard deviation of what trained feedback learns from (0.1)")
     schedule: str = _field("constant", RUN, "of the rate: constant, linear or cosine, to 0")
-    steps: int | None = _field(None, NET, "training steps (transfer 40, check 4)")
+    steps: int | None = _field(None, NET, "training steps (transfer, tune 40, check 4)")
     epochs: int | None = _field(None, RUN, "training epochs, instead of steps")
     batch_size: int = _field(64, RUN + THEORY, "examples in a batch")
     base_width: int | None = _field(None, ALL + THEORY, "width at which all parameterizations coincide (64)")

@@ -16,7 +16,7 @@ from ..config import Run, checked
 def with_table(values: dict[str, Any]) -> dict[str, Any]:
     """The values of a run, with the content of the table's file where the parameterization is a file."""
     path = Path(str(values.get("parameterization", "")))
-    if path.suffix != ".json":
+    if path.suffix != ".json" or values.get("table") is not None:
         return values
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -22,6 +22,7 @@ from ..config import (
 from ._compilation import use_compilation_cache
 from ._flags import Parser, add_cache_flag, add_run_flags, given
 from ._output import progress, run_from, use_devices, use_dtype, write_result
+from ._tuned import read_tuned
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -29,20 +30,28 @@ def run(arguments: Sequence[str]) -> int:
     parser = Parser(prog="widthwise train", description="Train one network.")
     add_run_flags(parser, "train")
     add_cache_flag(parser)
-    parser.add_argument("--rate", type=float, required=True, help="base learning rate")
+    parser.add_argument("--rate", type=float, help="base learning rate (with --tuned: the tuned one)")
+    parser.add_argument("--tuned", metavar="FILE", help="of `widthwise tune`: its rate, and its settings beneath these")
     parser.add_argument("--seed", type=int, default=0, help="of initialization, data order and noise (0)")
     parser.add_argument("--out", metavar="DIR", help="store the run and its checkpoints; resumes")
     parser.add_argument("--json", metavar="FILE", help="write the result")
     values = parser.parse_all(arguments)
-    spec = run_from(given(values))
+    rate = values.rate
+    flags = given(values)
+    if values.tuned is not None:
+        tuned = read_tuned(values.tuned)
+        flags, rate = tuned.beneath(flags), 2.0**tuned.log2_rate if rate is None else rate
+    if rate is None:
+        raise InputError("--rate is required: a number, or --tuned FILE of `widthwise tune`")
+    spec = run_from(flags)
     if spec.steps is None and spec.epochs is None:
         spec = spec.model_copy(update={"epochs": 1})
-    if not 0 < values.rate < math.inf:
-        raise InputError(f"--rate is {values.rate}: it must be positive and finite")
+    if not 0 < rate < math.inf:
+        raise InputError(f"--rate is {rate}: it must be positive and finite")
     use_dtype(spec)
     use_devices(spec)
     use_compilation_cache(not values.no_compilation_cache)
-    result = _trained(spec, values.rate, values.seed, values.out)
+    result = _trained(spec, rate, values.seed, values.out)
     for name, value in result.items():
         if name != "spec":
             print(f"{name:24s}{value}")

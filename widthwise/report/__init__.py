@@ -18,3 +18,4 @@ from ._tables import settled_table as settled_table
 from ._tables import summary_table as summary_table
 from ._verdict import Verdict as Verdict
 from ._verdict import verdicts as verdicts
+from ._verdict import verifications as verifications

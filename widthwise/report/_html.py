@@ -9,7 +9,7 @@ from ._figures import transfer_figure
 from ._groups import Payload, failed, finite
 from ._save import atomically, svg
 from ._surfaces import activity_figure
-from ._verdict import verdicts
+from ._verdict import verdicts, verifications
 from ._words import duration, name
 
 
@@ -49,7 +49,7 @@ def _content(payload: Payload) -> dict[str, Any]:
     return {
         "command": payload.get("command") or "",
         "created": payload.get("created") or "",
-        "verdicts": verdicts(payload),
+        "verdicts": [*verifications(payload), *verdicts(payload)],
         "summary": tables.summary_table(payload),
         "optima": tables.optima_table(payload),
         "settled": tables.settled_table(payload),

@@ -174,13 +174,7 @@ def transfer(
     groups = []
     for size in sizes:
         built = build(*size, jax.random.key(0))
-        labels = {
-            "algorithm": algorithm.name,
-            "parameterization": table.name,
-            "optimizer": table.optimizer,
-            "width": _width(built),
-            "depth": built.network.depth,
-        }
+        labels = labels_of(built, algorithm, table)
         groups.append(Group(functools.partial(build, *size), algorithm, table, labels, activity))
     settings = {"data": data.name, "steps": steps, "epochs": epochs, "batch_size": batch_size, "seeds": seeds}
     return run_sweep(groups, data, training, grid(*log2_rates), seeds, axis=axis, settings=settings, on_runs=on_runs)
@@ -249,7 +243,7 @@ def run_sweep(
             continue
         found = run_group(group, data, training, log2_rates, chosen, on_runs=on_runs)
         if store is not None:
-            store.append([_record(name, index, identity, row) for name, row in zip(names, found, strict=True)])
+            store.append([record(name, index, identity, row) for name, row in zip(names, found, strict=True)])
         rows += found
     _warn_unsettled(groups, rows)
     return TransferResult(
@@ -289,7 +283,7 @@ def _rule(labels: dict[str, Any]) -> str:
     return " ".join(labels[part] for part in ("algorithm", "parameterization", "optimizer"))
 
 
-def _record(name: str, group: int, identity: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+def record(name: str, group: int, identity: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
     """One stored run: what it was, what it found, and where."""
     return {
         "hash": name,
@@ -320,6 +314,12 @@ def device() -> str:
     return f"{found.platform} ({found.device_kind})"
 
 
-def _width(built: Built) -> int:
-    """N: the fan-in of the readout."""
-    return int(jax.tree.leaves(built.network.segments[-1])[0].shape[-1])
+def labels_of(built: Built, algorithm: AbstractAlgorithm, table: Parameterization) -> dict[str, Any]:
+    """A group's labels; its width N is the fan-in of the readout."""
+    return {
+        "algorithm": algorithm.name,
+        "parameterization": table.name,
+        "optimizer": table.optimizer,
+        "width": int(jax.tree.leaves(built.network.segments[-1])[0].shape[-1]),
+        "depth": built.network.depth,
+    }
