@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import InputError
-from ..config import Run, checked
+from ..config import Run, checked, mesh_of
 
 
 def with_table(values: dict[str, Any]) -> dict[str, Any]:
@@ -42,13 +43,17 @@ def use_dtype(run: Run) -> None:
         jax.config.update("jax_enable_x64", True)
 
 
-def use_devices(run: Run) -> None:
-    """Let a CPU's cores be as many devices as the run asks for; where JAX has started already, it has what it has."""
+def use_devices(run: Run, processes: int = 1) -> None:
+    """Let a CPU's cores be as many devices as the run asks for; where JAX has started already, it has what it has.
+
+    **Arguments:** `run`; `processes`: that share the devices evenly.
+    """
     import jax
 
-    if run.devices > 1:
+    devices = math.prod((mesh_of(run) or {"data": run.devices}).values())
+    if devices > 1:
         with contextlib.suppress(RuntimeError):
-            jax.config.update("jax_num_cpu_devices", run.devices)
+            jax.config.update("jax_num_cpu_devices", max(1, devices // processes))
 
 
 def write_result(path: str | None, payload: Any) -> None:

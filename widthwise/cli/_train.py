@@ -1,6 +1,7 @@
 """`widthwise train`: one network, and how honestly it was trained."""
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ..config import (
     data_of,
     found,
     identity,
+    mesh_of,
     optimizer_settings,
     table_of,
 )
@@ -34,6 +36,14 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--tuned", metavar="FILE", help="of `widthwise tune`: its rate, and its settings beneath these")
     parser.add_argument("--seed", type=int, default=0, help="of initialization, data order and noise (0)")
     parser.add_argument("--out", metavar="DIR", help="store the run and its checkpoints; resumes")
+    parser.add_argument(
+        "--distributed", action="store_true",
+        help="one of several processes with the same command: of SLURM or Open MPI, or named by the next three; --out "
+        "and data on a file system that all see",
+    )  # fmt: skip
+    parser.add_argument("--coordinator", metavar="HOST:PORT", help="where the first process listens")
+    parser.add_argument("--num-processes", type=int, help="how many there are")
+    parser.add_argument("--process-id", type=int, help="which of them this is, from 0")
     parser.add_argument("--json", metavar="FILE", help="write the result")
     values = parser.parse_all(arguments)
     rate = values.rate
@@ -49,9 +59,11 @@ def run(arguments: Sequence[str]) -> int:
     if not 0 < rate < math.inf:
         raise InputError(f"--rate is {rate}: it must be positive and finite")
     use_dtype(spec)
-    use_devices(spec)
+    several = _joined(values, spec)
     use_compilation_cache(not values.no_compilation_cache)
-    result = _trained(spec, rate, values.seed, values.out)
+    result = _trained(spec, rate, values.seed, values.out, several)
+    if several and not _first():
+        return 0
     for name, value in result.items():
         if name != "spec":
             print(f"{name:24s}{value}")
@@ -59,7 +71,30 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _trained(spec: Run, rate: float, seed: int, out: str | None) -> dict[str, Any]:
+def _joined(values: Any, spec: Run) -> bool:
+    """Whether this process is one of several; if so it has met the others."""
+    own = (values.coordinator, values.num_processes, values.process_id)
+    if not values.distributed:
+        if any(value is not None for value in own):
+            raise InputError("--coordinator, --num-processes and --process-id go with --distributed")
+        use_devices(spec)
+        return False
+    # SLURM tells how many tasks share the devices; elsewhere a CPU's cores are counted by the flag alone.
+    use_devices(spec, max(1, values.num_processes or int(os.environ.get("SLURM_NTASKS", "1"))))
+    from ..training import join
+
+    join(*own)
+    return True
+
+
+def _first() -> bool:
+    """Whether this is the process that speaks and writes."""
+    import jax
+
+    return jax.process_index() == 0
+
+
+def _trained(spec: Run, rate: float, seed: int, out: str | None, several: bool = False) -> dict[str, Any]:
     from ..sweep import RunStore, content_hash
     from ..training import train
 
@@ -70,7 +105,7 @@ def _trained(spec: Run, rate: float, seed: int, out: str | None) -> dict[str, An
     table = table_of(spec)
     rule = algorithm_of(spec, table)
     whole = identity(spec, data.digest, table) | {"rate": rate, "seed": seed}
-    store = None if out is None else RunStore.open(out, kind="train", spec=whole)
+    store = None if out is None or (several and not _first()) else RunStore.open(out, kind="train", spec=whole)
     build = build_of(spec, table, data.in_size, data.out_size)
     bar = None
 
@@ -95,6 +130,7 @@ def _trained(spec: Run, rate: float, seed: int, out: str | None) -> dict[str, An
             decay=spec.schedule,
             seed=seed,
             devices=spec.devices,
+            mesh=mesh_of(spec),
             checkpoint=None if out is None else Path(out) / "checkpoint",
             identity=content_hash(whole),
             on_progress=tell,
