@@ -45,6 +45,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--num-processes", type=int, help="how many there are")
     parser.add_argument("--process-id", type=int, help="which of them this is, from 0")
     parser.add_argument("--json", metavar="FILE", help="write the result")
+    parser.add_argument("--tensorboard", metavar="DIR", help="copy the metrics of every epoch there")
     values = parser.parse_all(arguments)
     rate = values.rate
     flags = given(values)
@@ -61,7 +62,7 @@ def run(arguments: Sequence[str]) -> int:
     use_dtype(spec)
     several = _joined(values, spec)
     use_compilation_cache(not values.no_compilation_cache)
-    result = _trained(spec, rate, values.seed, values.out, several)
+    result = _trained(spec, rate, values.seed, values.out, several, values.tensorboard)
     if several and not _first():
         return 0
     for name, value in result.items():
@@ -94,10 +95,13 @@ def _first() -> bool:
     return jax.process_index() == 0
 
 
-def _trained(spec: Run, rate: float, seed: int, out: str | None, several: bool = False) -> dict[str, Any]:
-    from ..sweep import RunStore, content_hash
+def _trained(
+    spec: Run, rate: float, seed: int, out: str | None, several: bool = False, tensorboard: str | None = None
+) -> dict[str, Any]:
+    from ..sweep import RunStore, TensorBoard, content_hash
     from ..training import train
 
+    mirror = None if tensorboard is None or (several and not _first()) else TensorBoard(tensorboard)
     data = data_of(spec)
     choosing = None
     if spec.validation is not None:
@@ -111,6 +115,8 @@ def _trained(spec: Run, rate: float, seed: int, out: str | None, several: bool =
 
     def tell(told: Any) -> None:
         nonlocal bar
+        if mirror is not None:
+            mirror.progress(told)
         bar = progress(told.total, "steps") if bar is None else bar
         shown = " ".join(
             f"{k} {told.metrics[k]:.3g}" for k in ("loss", "accuracy", "residual_median") if k in told.metrics
@@ -143,6 +149,8 @@ def _trained(spec: Run, rate: float, seed: int, out: str | None, several: bool =
     finally:
         if bar is not None:
             bar.close()
+        if mirror is not None:
+            mirror.close()
         if store is not None:
             store.close()
 

@@ -37,8 +37,9 @@ def run(arguments: Sequence[str]) -> int:
         raise InputError(f"--activity-rate {values.activity_rate} and --log2-activity-rates: give one of them")
     use_dtype(runs[0])
     use_compilation_cache(not values.no_compilation_cache)
-    from ..sweep import RunStore, around, grid, run_sweep
+    from ..sweep import RunStore, TensorBoard, around, grid, run_sweep
 
+    mirror = None if values.tensorboard is None else TensorBoard(values.tensorboard)
     rates = grid(*(values.log2_rates or LOG2_RATES)) if tuned is None else around(tuned.log2_rate)
     swept = {"log2_rates": rates}
     if values.log2_activity_rates is not None:
@@ -54,6 +55,13 @@ def run(arguments: Sequence[str]) -> int:
     total = sum(len(group.members(rates, range(values.seeds))) for group in groups)
     already = 0 if store is None else len(store.records())
     bar = progress(total, "runs")
+    count = runs_told(bar, total, already)
+
+    def tell(rows: list[dict[str, Any]]) -> None:
+        count(rows)
+        if mirror is not None:
+            mirror.runs(rows)
+
     try:
         result = run_sweep(
             groups,
@@ -66,7 +74,7 @@ def run(arguments: Sequence[str]) -> int:
             identities=identities,
             command=shlex.join(["widthwise", "transfer", *arguments]),
             store=store,
-            on_runs=runs_told(bar, total, already),
+            on_runs=tell,
         )
         if tuned is not None:
             result.payload["verification"] = _verified(result.curves, tuned)
@@ -130,6 +138,7 @@ def _parser() -> Parser:
     parser.add_argument("--seeds", type=int, default=3, help="how many (3)")
     parser.add_argument("--out", metavar="DIR", help="store runs, transfer.json and report.html; resumes")
     parser.add_argument("--json", metavar="FILE", help="write what transfer.json holds")
+    parser.add_argument("--tensorboard", metavar="DIR", help="copy every run's curve and measurements there")
     return parser
 
 

@@ -4,6 +4,7 @@ from ._group import Group as Group
 from ._group import Member as Member
 from ._group import members as members
 from ._group import with_activity_rate as with_activity_rate
+from ._mirror import TensorBoard as TensorBoard
 from ._run import Training as Training
 from ._run import group_runner as group_runner
 from ._run import run_group as run_group
