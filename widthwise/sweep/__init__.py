@@ -14,6 +14,7 @@ from ._store import content_hash as content_hash
 from ._store import jsonable as jsonable
 from ._store import read as read
 from ._store import write_json as write_json
+from ._stored import stored_payload as stored_payload
 from ._summary import summarize as summarize
 from ._transfer import TransferResult as TransferResult
 from ._transfer import device as device

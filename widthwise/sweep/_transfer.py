@@ -257,10 +257,21 @@ def run_sweep(
             "tables": {_rule(group.labels): to_json(group.table) for group in groups},
             "wall_seconds": time.perf_counter() - began,
             "runs": len(rows),
+            "costs": costs(rows),
             "curves": [{name: row[name] for name in CURVE_FIELDS} for row in rows],
             "summary": summarize(rows, axis),
         }
     )
+
+
+def costs(rows: Rows) -> list[dict[str, Any]]:
+    """What a run took, in seconds, the median over the runs of a rule and size that were timed."""
+    names = ("algorithm", "parameterization", "optimizer", "width", "depth")
+    seconds: dict[tuple, list[float]] = {}
+    for row in rows:
+        if row.get("seconds") is not None:
+            seconds.setdefault(tuple(row[name] for name in names), []).append(row["seconds"])
+    return [dict(zip(names, key, strict=True)) | {"seconds": float(np.median(own))} for key, own in seconds.items()]
 
 
 def _warn_unsettled(groups: Sequence[Group], rows: Sequence[dict[str, Any]]) -> None:
