@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from .._errors import InputError
-from ._store import read
+from ._store import jsonable, read
 from ._summary import summarize
 from ._transfer import CURVE_FIELDS, SCHEMA_VERSION, costs
 
@@ -20,7 +20,7 @@ def stored_payload(directory: str | os.PathLike[str]) -> dict[str, Any]:
     if spec["kind"] != "transfer":
         raise InputError(f"{directory} holds a {spec['kind']!r} run, not a sweep of `widthwise transfer`")
     try:
-        return _payload(spec["spec"], records)
+        return jsonable(_payload(spec["spec"], records))
     except (KeyError, TypeError, AttributeError, ValueError, StopIteration):
         raise InputError(f"{directory} holds records that are not a sweep's: use the --out of its command") from None
 
