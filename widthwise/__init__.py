@@ -37,7 +37,7 @@ _PUBLIC = {
     ),
     "training": ("DivergedWarning", "UnsettledWarning", "make_step", "optimizer", "train"),
     "measure": ("alignment", "coordinate_check"),
-    "sweep": ("transfer",),
+    "sweep": ("transfer", "tune"),
     "_loss": ("cross_entropy", "mse"),
     "_errors": ("InputError",),
 }
@@ -102,6 +102,7 @@ if TYPE_CHECKING:
     from .parameterization import parameterization as parameterization
     from .parameterization import save as save
     from .sweep import transfer as transfer
+    from .sweep import tune as tune
     from .training import DivergedWarning as DivergedWarning
     from .training import UnsettledWarning as UnsettledWarning
     from .training import make_step as make_step

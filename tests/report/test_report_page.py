@@ -34,7 +34,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page():
-    return report.render(payload())
+    return report.render(payload(), "svg")
 
 
 def words(page):
@@ -43,7 +43,7 @@ def words(page):
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_payload_gives_a_page(case):
-    page = report.render(CASES[case])
+    page = report.render(CASES[case], "svg")
     assert page.lstrip().startswith("<!doctype html>")
     assert page.rstrip().endswith("</html>")
     assert page.count("<svg") == page.count('role="img"') == page.count("</title>") - 1
@@ -87,7 +87,8 @@ def test_verdicts_without_an_answer(one, sentence):
 def test_markup_in_names_is_only_text():
     evil = '<script>alert(1)</script>"><img src=x onerror=y>'
     text = report.render(
-        payload(rule(evil, 0.0), command=evil, device=evil, versions={evil: evil}, settings={evil: evil})
+        payload(rule(evil, 0.0), command=evil, device=evil, versions={evil: evil}, settings={evil: evil}),
+        "svg",
     )
     page = Page(text)
     assert "script" not in page.tags
@@ -163,7 +164,7 @@ def test_rows_are_as_long_as_their_columns():
 def test_write_replaces_the_whole_file(tmp_path, page):
     path = tmp_path / "report.html"
     path.write_text("old")
-    assert report.write(payload(), path) == path
+    assert report.write(payload(), path, "svg") == path
     assert path.read_text(encoding="utf-8") == page
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
 

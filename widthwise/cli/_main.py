@@ -13,6 +13,7 @@ from .._errors import InputError, RunWarning, unknown
 VERBS = {
     "train": "train one network and report its accuracy, residual and distance from backprop",
     "transfer": "sweep rates over widths or depths, and say whether the best one moved",
+    "tune": "find the best rate of a small network with a budget of runs, for transfer --verify and train --tuned",
     "check": "coordinate check: does every layer move as it should as the network grows wider?",
     "table": "print the exponents of a parameterization",
     "theory": "measure what theory speaks of: how badly inference is conditioned, over width, depth and training",

@@ -1,7 +1,10 @@
-"""`widthwise report`: a stored sweep's page, written again from its records."""
+"""`widthwise report`: a stored sweep's page, written again, also while the sweep runs."""
 
 import dataclasses
 import json
+import math
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,20 +22,50 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("directory", metavar="DIR", help="of `widthwise transfer --out`")
     parser.add_argument("--out", metavar="FILE", help="the page (DIR/report.html)")
     parser.add_argument("--json", metavar="FILE", help="write the verdicts")
+    parser.add_argument(
+        "--figures", default="auto", help="plotly (interactive), svg, or auto: plotly if installed (auto)"
+    )
+    parser.add_argument(
+        "--watch", nargs="?", type=float, const=10.0, metavar="SECONDS",
+        help="while the sweep runs: write the page every so many seconds (10), from what is stored; a browser that "
+        "shows it follows",
+    )  # fmt: skip
     values = parser.parse_all(arguments)
     if values.out is not None and Path(values.out).is_dir():
         raise InputError(f"--out {values.out}: expected a file, got a folder")
+    if values.watch is not None and not 1 <= values.watch < math.inf:
+        raise InputError(f"--watch {values.watch}: expected at least 1 second")
     from ..report import verdicts, write
 
     home = Path(values.directory)
+    page = Path(values.out) if values.out else home / "report.html"
+    if values.watch is not None:
+        _watch(home, page, values.figures, values.watch)
     payload = _payload(home / "transfer.json")
-    page = write(payload, Path(values.out) if values.out else home / "report.html")
+    write(payload, page, values.figures)
     found = verdicts(payload)
     print(f"report: {page}")
     for verdict in found:
         print(f"{verdict.label}: {verdict.sentence}")
     write_result(values.json, [dataclasses.asdict(verdict) for verdict in found])
     return 0
+
+
+def _watch(home: Path, page: Path, figures: str, seconds: float) -> None:
+    """Write the page again and again until the sweep has ended: until its transfer.json tells of as many runs."""
+    from ..report import write
+    from ..sweep import stored_payload
+
+    told = -1
+    while True:
+        payload = stored_payload(home)
+        if payload["runs"] != told:
+            write(payload, page, figures, refresh=seconds)
+            told = payload["runs"]
+            print(f"widthwise: {told} of {payload['expected']} runs: {page}", file=sys.stderr)
+        if told >= payload["expected"] and (home / "transfer.json").exists():
+            return
+        time.sleep(seconds)
 
 
 def _payload(path: Path) -> dict:

@@ -4,13 +4,17 @@ from ._group import Group as Group
 from ._group import Member as Member
 from ._group import members as members
 from ._group import with_activity_rate as with_activity_rate
+from ._mirror import TensorBoard as TensorBoard
 from ._run import Training as Training
+from ._run import group_runner as group_runner
 from ._run import run_group as run_group
+from ._search import SEARCHES as SEARCHES
 from ._store import RunStore as RunStore
 from ._store import content_hash as content_hash
 from ._store import jsonable as jsonable
 from ._store import read as read
 from ._store import write_json as write_json
+from ._stored import stored_payload as stored_payload
 from ._summary import summarize as summarize
 from ._transfer import TransferResult as TransferResult
 from ._transfer import device as device
@@ -19,3 +23,8 @@ from ._transfer import run_sweep as run_sweep
 from ._transfer import summary_text as summary_text
 from ._transfer import transfer as transfer
 from ._transfer import versions as versions
+from ._tune import TuneResult as TuneResult
+from ._tune import run_search as run_search
+from ._tune import tune as tune
+from ._verify import around as around
+from ._verify import verify as verify

@@ -44,7 +44,7 @@ class RunStore:
 
     @classmethod
     def open(
-        cls, directory: str | os.PathLike[str], *, kind: Literal["transfer", "train"], spec: dict[str, Any]
+        cls, directory: str | os.PathLike[str], *, kind: Literal["transfer", "train", "tune"], spec: dict[str, Any]
     ) -> "RunStore":
         """Creates or resumes a run directory and locks it until the store is closed.
 

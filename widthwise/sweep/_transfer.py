@@ -28,7 +28,7 @@ from ..parameterization import Parameterization, to_json
 from ..report import activity_figure, save, transfer_figure, write
 from ..training import SETTLED, UnsettledWarning
 from ._group import Group, with_activity_rate
-from ._run import Training, run_group
+from ._run import Rows, Training, run_group
 from ._store import content_hash, jsonable, write_json
 from ._summary import summarize
 from ._text import summary_text
@@ -148,7 +148,7 @@ def transfer(
     epsilon: float = 1e-8,
     weight_decay: float = 0.0,
     decay: str = "constant",
-    on_runs: Callable[[int], None] = lambda count: None,
+    on_runs: Callable[[Rows], None] = lambda rows: None,
 ) -> TransferResult:
     """Find the best rate at every size, and whether the smallest size's is good for the largest.
 
@@ -157,7 +157,8 @@ def transfer(
     for a grid, which is summarized over the widths at every depth and over the depths at every width; `log2_rates`:
     (start, stop, step) of the base rate, stop included; `log2_activity_rates`: the same of predictive coding's step
     of inference, which then replaces the relaxation's own `rate`: every pair of rates is run; `seeds`: how many; the
-    rest: how each run is trained (see `sweep.Training`); `on_runs`: told how many runs have ended.
+    rest: how each run is trained (see `sweep.Training`); `on_runs`: told the rows of runs as they end, for a
+    progress bar or a tracker of experiments.
 
     **Returns:** a `TransferResult`: `.summary()`, `.plot(path)`, `.write(directory)`, `.transfers`.
 
@@ -173,13 +174,7 @@ def transfer(
     groups = []
     for size in sizes:
         built = build(*size, jax.random.key(0))
-        labels = {
-            "algorithm": algorithm.name,
-            "parameterization": table.name,
-            "optimizer": table.optimizer,
-            "width": _width(built),
-            "depth": built.network.depth,
-        }
+        labels = labels_of(built, algorithm, table)
         groups.append(Group(functools.partial(build, *size), algorithm, table, labels, activity))
     settings = {"data": data.name, "steps": steps, "epochs": epochs, "batch_size": batch_size, "seeds": seeds}
     return run_sweep(groups, data, training, grid(*log2_rates), seeds, axis=axis, settings=settings, on_runs=on_runs)
@@ -215,7 +210,7 @@ def run_sweep(
     identities: Sequence[dict[str, Any]] | None = None,
     command: str = "",
     store: Store | None = None,
-    on_runs: Callable[[int], None] = lambda count: None,
+    on_runs: Callable[[Rows], None] = lambda rows: None,
 ) -> TransferResult:
     """Run all groups that are not stored yet, and summarize.
 
@@ -232,7 +227,7 @@ def run_sweep(
             with_activity_rate(group.algorithm, jnp.ones(()))
     began = time.perf_counter()
     chosen = list(range(seeds))
-    rows: list[dict[str, Any]] = []
+    rows: Rows = []
     for index, group in enumerate(groups):
         identity = identities[index] if identities is not None else group.labels
         members = group.members(log2_rates, chosen)
@@ -244,11 +239,11 @@ def run_sweep(
                 group.described() | member._asdict() | stored[name]["run"]
                 for name, member in zip(names, members, strict=True)
             ]
-            on_runs(len(names))
+            on_runs(rows[-len(names) :])
             continue
         found = run_group(group, data, training, log2_rates, chosen, on_runs=on_runs)
         if store is not None:
-            store.append([_record(name, index, identity, row) for name, row in zip(names, found, strict=True)])
+            store.append([record(name, index, identity, row) for name, row in zip(names, found, strict=True)])
         rows += found
     _warn_unsettled(groups, rows)
     return TransferResult(
@@ -262,10 +257,21 @@ def run_sweep(
             "tables": {_rule(group.labels): to_json(group.table) for group in groups},
             "wall_seconds": time.perf_counter() - began,
             "runs": len(rows),
+            "costs": costs(rows),
             "curves": [{name: row[name] for name in CURVE_FIELDS} for row in rows],
             "summary": summarize(rows, axis),
         }
     )
+
+
+def costs(rows: Rows) -> list[dict[str, Any]]:
+    """What a run took, in seconds, the median over the runs of a rule and size that were timed."""
+    names = ("algorithm", "parameterization", "optimizer", "width", "depth")
+    seconds: dict[tuple, list[float]] = {}
+    for row in rows:
+        if row.get("seconds") is not None:
+            seconds.setdefault(tuple(row[name] for name in names), []).append(row["seconds"])
+    return [dict(zip(names, key, strict=True)) | {"seconds": float(np.median(own))} for key, own in seconds.items()]
 
 
 def _warn_unsettled(groups: Sequence[Group], rows: Sequence[dict[str, Any]]) -> None:
@@ -288,7 +294,7 @@ def _rule(labels: dict[str, Any]) -> str:
     return " ".join(labels[part] for part in ("algorithm", "parameterization", "optimizer"))
 
 
-def _record(name: str, group: int, identity: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+def record(name: str, group: int, identity: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
     """One stored run: what it was, what it found, and where."""
     return {
         "hash": name,
@@ -319,6 +325,12 @@ def device() -> str:
     return f"{found.platform} ({found.device_kind})"
 
 
-def _width(built: Built) -> int:
-    """N: the fan-in of the readout."""
-    return int(jax.tree.leaves(built.network.segments[-1])[0].shape[-1])
+def labels_of(built: Built, algorithm: AbstractAlgorithm, table: Parameterization) -> dict[str, Any]:
+    """A group's labels; its width N is the fan-in of the readout."""
+    return {
+        "algorithm": algorithm.name,
+        "parameterization": table.name,
+        "optimizer": table.optimizer,
+        "width": int(jax.tree.leaves(built.network.segments[-1])[0].shape[-1]),
+        "depth": built.network.depth,
+    }

@@ -4,6 +4,7 @@ from ._checkpoint import load_checkpoint as load_checkpoint
 from ._checkpoint import read_header as read_header
 from ._checkpoint import save_checkpoint as save_checkpoint
 from ._devices import Split as Split
+from ._devices import join as join
 from ._devices import split as split
 from ._examples import Examples as Examples
 from ._examples import Streams as Streams
