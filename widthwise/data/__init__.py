@@ -10,3 +10,4 @@ from widthwise.data._teachers import mlp_teacher as mlp_teacher
 
 from ._images import cache_folder as cache_folder
 from ._images import found_on_disk as found_on_disk
+from ._images import private_folder as private_folder

@@ -1,6 +1,8 @@
 """Any data set of the table of sources: find its files, or download them, and read them."""
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 from widthwise._errors import InputError
@@ -70,6 +72,19 @@ def cache_folder(name: str) -> Path:
 
     # A folder of its own: MNIST's files and Fashion-MNIST's have the same names.
     return Path(os.environ.get("WIDTHWISE_CACHE") or pooch.os_cache("widthwise")).expanduser() / name
+
+
+def private_folder(folder: Path) -> Path:
+    """A folder whose files are executed, made where it is missing: compiled programs, pickled jobs.
+
+    **Raises:** `OSError` where it cannot be made, or where others could write to it.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=stat.S_IRWXU, exist_ok=True)
+    found = folder.stat()
+    if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise OSError(errno.EPERM, "others may write there", str(folder))
+    return folder
 
 
 def _download(name: str, source: Source, file: SourceFile, folder: Path) -> None:

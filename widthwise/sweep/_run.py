@@ -71,6 +71,10 @@ class Training:
         return total
 
 
+Rows = list[dict[str, Any]]
+OnRuns = Callable[[Rows], None]
+
+
 def run_group(
     group: Group,
     data: Dataset,
@@ -78,12 +82,12 @@ def run_group(
     log2_rates: Sequence[float],
     seeds: Sequence[int],
     *,
-    on_runs: Callable[[int], None] = lambda count: None,
-) -> list[dict[str, Any]]:
+    on_runs: OnRuns = lambda rows: None,
+) -> Rows:
     """Train every member of a group and measure it.
 
-    **Arguments:** `group`, `data`, `training`; `log2_rates`: of the base rate; `seeds`; `on_runs`: told how many runs
-    have ended.
+    **Arguments:** `group`, `data`, `training`; `log2_rates`: of the base rate; `seeds`; `on_runs`: told the rows of
+    runs as they end.
 
     **Returns:** one row a run, in the order of `group.members`: the labels, `gamma_bar`, `output_precision`, `seed`,
     `log2_rate`, `log2_activity_rate`, `final_loss` (on the whole training set after the last step), `diverged`,
@@ -112,11 +116,16 @@ def run_group(
     zero = _loss_of_zero(train_data, training.loss)
     members = group.members(log2_rates, seeds)
     chunk = _chunk_size(group.labels["width"], len(seeds) * len(log2_rates))
-    rows: list[dict[str, Any]] = []
+    described = group.described()
+    rows: Rows = []
     for found, seconds in _chunks(program, shared, _arguments(members, seeds, dtype), chunk):
-        rows += [_row(one, zero, seconds) for one in found]
-        on_runs(len(found))
-    return [group.described() | member._asdict() | row for member, row in zip(members, rows, strict=True)]
+        ended = [
+            described | member._asdict() | _row(one, zero, seconds)
+            for member, one in zip(members[len(rows) :], found, strict=False)
+        ]
+        on_runs(ended)
+        rows += ended
+    return rows
 
 
 class _Shared(NamedTuple):
