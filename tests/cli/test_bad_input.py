@@ -267,15 +267,28 @@ def test_another_run_in_the_same_directory(cli, here):
     assert (here / "run" / "checkpoint").read_bytes() == before
 
 
-def test_a_damaged_checkpoint(cli, here):
+def test_a_damaged_checkpoint_is_set_aside(cli, here):
     line = TRAIN + "--out run"
     assert cli(line)[0] == 0
     path = here / "run" / "checkpoint"
-    path.write_bytes(path.read_bytes()[:-10])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-10])
     code, _, err = cli(line)
+    assert code == 0
+    assert err.startswith("widthwise: warning: checkpoint run/checkpoint is damaged: set aside as checkpoint.damaged")
+    assert err.count("\n") == 1
+    assert path.read_bytes() == whole
+    assert path.with_name("checkpoint.damaged").read_bytes() == whole[:-10]
+
+
+def test_a_checkpoint_that_is_a_link(cli, here):
+    assert cli(TRAIN + "--out run")[0] == 0
+    path = here / "run" / "checkpoint"
+    path.rename(here / "elsewhere")
+    path.symlink_to(here / "elsewhere")
+    code, _, err = cli(TRAIN + "--out run")
     assert code == 2
-    assert "checkpoint" in err
-    assert "delete it" in err
+    assert "run/checkpoint is a link" in err
 
 
 HOLDER = """

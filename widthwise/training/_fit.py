@@ -17,7 +17,7 @@ from ..algorithms import AbstractAlgorithm
 from ..data import Dataset
 from ..inference import Automatic
 from ..network import Built, Network
-from ._checkpoint import load_checkpoint, save_checkpoint
+from ._checkpoint import load_checkpoint, save_checkpoint, set_aside_if_damaged
 from ._devices import split
 from ._examples import Examples, batches_per_epoch, epoch_order, evaluate, examples, streams
 from ._optimizer import optimizer, schedule
@@ -32,6 +32,10 @@ SETTLED = 0.95
 
 class UnsettledWarning(RunWarning):
     """Inference that was asked to settle left examples unsettled."""
+
+
+class DamagedWarning(RunWarning):
+    """A stored state could not be read, and its run begins again."""
 
 
 class DivergedWarning(RunWarning):
@@ -127,6 +131,8 @@ def train(
         "total": None if decay == "constant" else total,
         "devices": devices,
     }
+    if checkpoint is not None and (damage := set_aside_if_damaged(checkpoint)):
+        warnings.warn(damage, DamagedWarning, stacklevel=2)
     if checkpoint is not None and checkpoint.exists():
         state, history = _resumed(checkpoint, state, identity, settings)
 
