@@ -140,14 +140,16 @@ class RunStore:
 
     def _write(self, block: bytes) -> int:
         end = self._file.seek(0, os.SEEK_END)
+        rest = memoryview(block)
         try:
-            rest = memoryview(block)
             while rest:  # the kernel may take less than it was given, above all on a full disk
                 rest = rest[self._file.write(rest) :]
             os.fsync(self._file.fileno())
         except BaseException as error:  # Ctrl-C too: a torn line must not stand before the next group
-            with suppress(OSError):
-                self._file.truncate(end)
+            # A group that was written whole and then interrupted stays: it need not be trained again.
+            if rest or isinstance(error, OSError):
+                with suppress(OSError):
+                    self._file.truncate(end)
             if isinstance(error, OSError):
                 _fail(self.directory, error)
             raise
