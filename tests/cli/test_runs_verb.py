@@ -128,6 +128,6 @@ def test_a_record_nested_too_deeply(cli, here, monkeypatch):
         raise RecursionError
 
     monkeypatch.setattr(_runs, "_paths", stack_exhausted)
-    code, out, err = cli("runs run")
+    code, out, err = cli("runs run --show d1")
     assert (code, out) == (2, "")
     assert "run: a record is nested deeper than any that this program writes" in err

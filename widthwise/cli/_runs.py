@@ -28,7 +28,8 @@ COMPARED: dict[str, Callable[[Any, Any], bool]] = {
 WORDS = {"true": True, "false": False, "none": None, "null": None}
 
 Row = dict[str, Any]
-Condition = tuple[str, Callable[[Row], bool]]
+Condition = tuple[str, Callable[[Any], bool]]
+ABSENT = object()
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -73,40 +74,45 @@ def _parser() -> Parser:
 
 def _selected(values: Any, chosen: Sequence[Condition]) -> list[Row]:
     """The rows of the table; records are read one after the other and only their columns kept."""
+    from ..sweep import stream
+
     if values.limit is not None and values.limit < 1:
         raise InputError(f"--limit is {values.limit}: expected at least 1")
     kept = values.columns or COLUMNS
-    named = [*(values.columns or ()), *([values.sort] if values.sort else ()), *(name for name, _ in chosen)]
-    asked = dict.fromkeys(named, False)
-    known: set[str] = set()
+    sort = [values.sort] if values.sort else []
+    unseen = {*(values.columns or ()), *sort, *(name for name, _ in chosen)}
+    last: Row = {}
 
     def rows() -> Iterator[tuple[Any, int, Row]]:
-        for index, flat in enumerate(_flat_records(values.directory)):
-            known.update(flat)
-            for name in asked:
-                asked[name] = asked[name] or name in flat
-            if all(holds(flat) for _, holds in chosen):
-                key = _order(flat.get(values.sort)) if values.sort else ()
-                yield key, index, {name: flat[name] for name in kept if name in flat}
+        nonlocal last
+        for index, last in enumerate(stream(values.directory)):
+            unseen.difference_update([name for name in unseen if _field(last, name) is not ABSENT])
+            if all(holds(_field(last, name)) for name, holds in chosen):
+                found = {name: value for name in kept if (value := _field(last, name)) is not ABSENT}
+                yield [_order(_field(last, name)) for name in sort], index, found
 
     ordered = nsmallest(values.limit, rows()) if values.limit else sorted(rows(), key=lambda row: row[:2])
-    missing = [name for name, seen in asked.items() if not seen]
-    if missing and known:
+    if unseen and last:
+        name, known = min(unseen), [path for path, _ in (*_bare(last).items(), *_paths(last))]
         # A record has hundreds of fields; the nearest is enough, and those without dots.
-        near = difflib.get_close_matches(missing[0], known, n=1, cutoff=0.5)
-        raise unknown("field", missing[0], {*near, *(name for name in known if name.isidentifier())})
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        raise unknown("field", name, {*near, *(path for path in known if path.isidentifier())})
     return [row for _, _, row in ordered]
 
 
-def _flat_records(directory: str) -> Iterator[Row]:
-    """Each record's fields by name: those of its run and its place bare, all of them also by their path with dots."""
-    from ..sweep import stream
+def _field(record: Row, name: str) -> Any:
+    """A record's field: of its run or its place by the bare name, of any part by its path with dots."""
+    value: Any = record
+    for part in name.split("."):
+        value = value.get(part, ABSENT) if isinstance(value, dict) else ABSENT
+    if value is ABSENT and isinstance(run := record.get("run"), dict):
+        value = run.get(name, ABSENT)
+    return value if _plain(value) else ABSENT
 
-    for record in stream(directory):
-        flat = dict(_paths(record))
-        run = record.get("run")
-        bare = record | (run if isinstance(run, dict) else {})
-        yield flat | {name: value for name, value in bare.items() if _plain(value)}
+
+def _bare(record: Row) -> Row:
+    run = record.get("run")
+    return {name: value for name, value in (record | (run if isinstance(run, dict) else {})).items() if _plain(value)}
 
 
 def _paths(value: Row, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -122,7 +128,7 @@ def _plain(value: Any) -> bool:
 
 
 def _condition(text: str) -> Condition:
-    """Of `width=128` the field's name, and whether a run's fields meet it; a run without the field never does."""
+    """Of `width=128` the field's name, and whether a run's value meets the condition; where there is none, never."""
     match = CONDITION.fullmatch(text)
     if match is None:
         raise InputError(
@@ -131,10 +137,9 @@ def _condition(text: str) -> Condition:
     name, sign, wanted = match.groups()
     value = _value(wanted)
 
-    def holds(flat: Row) -> bool:
-        if name not in flat:
+    def holds(found: Any) -> bool:
+        if found is ABSENT:
             return False
-        found = flat[name]
         numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in (found, value))
         if sign not in ("=", "!=") and not numbers:
             return False
@@ -156,7 +161,7 @@ def _order(value: Any) -> tuple[int, Any]:
     """Numbers before texts before what is missing."""
     if isinstance(value, int | float):
         return 0, value
-    return (2, "") if value is None else (1, str(value))
+    return (2, "") if value is None or value is ABSENT else (1, str(value))
 
 
 def _named(directory: str, names: Sequence[str]) -> list[Row]:
