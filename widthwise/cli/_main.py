@@ -18,6 +18,7 @@ VERBS = {
     "table": "print the exponents of a parameterization",
     "theory": "measure what theory speaks of: how badly inference is conditioned, over width, depth and training",
     "report": "write a sweep's report again, or a training run's summary",
+    "runs": "list, filter, show and compare the runs of a directory",
     "doctor": "say what works on this machine: devices, data, versions",
 }
 

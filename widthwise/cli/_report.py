@@ -12,7 +12,7 @@ from .._errors import InputError
 from ._flags import Parser
 from ._output import write_result
 
-LONGEST = 500_000_000
+LONGEST = 100_000_000  # bytes; ten thousand runs are 4 million
 VERSIONS = (1, 2)  # of transfer.json; 1 has neither activity rates nor grids of sizes
 
 
@@ -74,9 +74,14 @@ def _payload(path: Path) -> dict:
     **Raises:** `InputError` where it is missing, too large, damaged or of another version.
     """
     try:
-        if path.stat().st_size > LONGEST:
+        # Through a link it could be any file, and a pipe would block for ever.
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise InputError(f"{path} is a link or no plain file: remove it, and run the sweep's command again")
+        with path.open("rb") as file:
+            text = file.read(LONGEST + 1)
+        if len(text) > LONGEST:
             raise InputError(f"{path} is larger than {LONGEST} bytes: no sweep of this program wrote it")
-        payload = json.loads(path.read_text(encoding="utf-8"))
+        payload = json.loads(text)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; `widthwise transfer --out DIR` writes it when it ends") from None
     except (ValueError, RecursionError) as error:

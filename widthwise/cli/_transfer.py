@@ -6,25 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import InputError
-from ..config import (
-    LOSSES,
-    PREDICTIVE_CODING,
-    Run,
-    algorithm_of,
-    build_of,
-    data_of,
-    found,
-    identity,
-    optimizer_settings,
-    table_of,
-)
-from ..parameterization import Parameterization
+from ..config import PREDICTIVE_CODING, Run, data_of, identity
 from ._compilation import use_compilation_cache
+from ._engine import add_engine_flags, check_engine_flags, engine_of
 from ._flags import PLURAL, Parser, add_cache_flag, add_run_flags, given
 from ._output import progress, run_from, runs_told, use_dtype, write_result
 from ._tuned import Tuned, read_tuned
 
-STEPS = 40
 LOG2_RATES = (-5.0, 2.0, 0.5)
 
 
@@ -35,9 +23,11 @@ def run(arguments: Sequence[str]) -> int:
     axis, runs = expanded(_settings(given(values), tuned), values.grid)
     if values.activity_rate is not None and values.log2_activity_rates is not None:
         raise InputError(f"--activity-rate {values.activity_rate} and --log2-activity-rates: give one of them")
+    check_engine_flags(values)
     use_dtype(runs[0])
     use_compilation_cache(not values.no_compilation_cache)
     from ..sweep import RunStore, TensorBoard, around, grid, run_sweep
+    from ..sweep.engines import training_of
 
     mirror = None if values.tensorboard is None else TensorBoard(values.tensorboard)
     rates = grid(*(values.log2_rates or LOG2_RATES)) if tuned is None else around(tuned.log2_rate)
@@ -48,12 +38,13 @@ def run(arguments: Sequence[str]) -> int:
     groups, identities = _groups(runs, data, swept.get("log2_activity_rates"))
     training = training_of(runs[0], groups[0].table)
     tried(groups, training, len(data.x_train))
+    engine = engine_of(values, runs, groups, identities, data, rates)
     # By number, so that a refusal to resume names the setting that differs.
     numbered = {str(index): one for index, one in enumerate(identities)}
     whole = {"groups": numbered, "seeds": values.seeds} | swept
     store = None if values.out is None else RunStore.open(values.out, kind="transfer", spec=whole)
     total = sum(len(group.members(rates, range(values.seeds))) for group in groups)
-    already = 0 if store is None else len(store.records())
+    already = 0 if store is None else len(store)
     bar = progress(total, "runs")
     count = runs_told(bar, total, already)
 
@@ -74,6 +65,7 @@ def run(arguments: Sequence[str]) -> int:
             identities=identities,
             command=shlex.join(["widthwise", "transfer", *arguments]),
             store=store,
+            engine=engine,
             on_runs=tell,
         )
         if tuned is not None:
@@ -121,6 +113,7 @@ def _parser() -> Parser:
     parser = Parser(prog="widthwise transfer", description="Find the best rate at every size.")
     add_run_flags(parser, "transfer")
     add_cache_flag(parser)
+    add_engine_flags(parser)
     parser.add_argument(
         "--log2-rates", nargs=3, type=float, metavar=("START", "STOP", "STEP"),
         help="grid of the base rate's log2, STOP included (-5 2 0.5)",
@@ -146,39 +139,16 @@ def _groups(
     runs: Sequence[Run], data: Any, log2_activity_rates: Sequence[float] | None
 ) -> tuple[list[Any], list[dict[str, Any]]]:
     """The sweep's groups, one a run, and what defines each."""
-    from ..sweep import Group
+    from ..sweep.engines import group_of
 
     # As with other settings of predictive coding: backprop goes without beside it, and refuses it alone.
     users = {run.algorithm for run in runs} & {"pc"} or {runs[0].algorithm}
     groups, identities = [], []
     for spec, name in zip(runs, _labels(runs), strict=True):
-        table = table_of(spec)
-        labels = {
-            "algorithm": spec.algorithm,
-            "parameterization": name,
-            "optimizer": table.optimizer,
-            "width": spec.width,
-            "depth": spec.depth,
-        }
-        build = build_of(spec, table, data.in_size, data.out_size, data.image_shape)
-        activity = log2_activity_rates if spec.algorithm in users else None
-        groups.append(Group(build, algorithm_of(spec, table), table, labels, activity))
-        identities.append(identity(spec, data.digest, table))
+        group = group_of(spec, name, data, log2_activity_rates if spec.algorithm in users else None)
+        groups.append(group)
+        identities.append(identity(spec, data.digest, group.table))
     return groups, identities
-
-
-def training_of(run: Run, table: Parameterization) -> Any:
-    """How every run of the sweep is trained."""
-    from ..sweep import Training
-
-    return Training(
-        STEPS if run.steps is None and run.epochs is None else run.steps,
-        run.epochs,
-        run.batch_size,
-        found(run.loss, LOSSES),
-        decay=run.schedule,
-        **optimizer_settings(run, table),
-    )
 
 
 def expanded(values: dict[str, Any], grid: bool = False) -> tuple[str, list[Run]]:

@@ -3,13 +3,12 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from ..config import Run, algorithm_of, build_of, data_of, identity, table_of
+from ..config import data_of, identity
 from ._compilation import use_compilation_cache
 from ._flags import Parser, add_cache_flag, add_run_flags, given
 from ._output import progress, run_from, runs_told, use_dtype, write_result
-from ._transfer import training_of, tried
+from ._transfer import tried
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -19,18 +18,20 @@ def run(arguments: Sequence[str]) -> int:
     use_dtype(spec)
     use_compilation_cache(not values.no_compilation_cache)
     from ..sweep import RunStore, grid, run_search, write_json
+    from ..sweep.engines import group_of, training_of
 
     axes = [grid(*values.log2_rates)]
     if values.log2_activity_rates is not None:
         axes.append(grid(*values.log2_activity_rates, what="log2 activity rates"))
     data = data_of(spec)
-    group = _group(spec, data, axes)
+    label = Path(spec.parameterization).stem if spec.table is not None else spec.parameterization
+    group = group_of(spec, label, data, axes[1] if len(axes) > 1 else None)
     training = training_of(spec, group.table)
     tried([group], training, len(data.x_train))
     known = identity(spec, data.digest, group.table)
     sought = {"axes": axes, "runs": values.runs, "seeds": values.seeds, "search": values.search}
     store = None if values.out is None else RunStore.open(values.out, kind="tune", spec=known | sought)
-    already = 0 if store is None else len(store.records())
+    already = 0 if store is None else len(store)
     bar = progress(values.runs, "runs")
     try:
         result = run_search(
@@ -79,19 +80,3 @@ def _parser() -> Parser:
     parser.add_argument("--out", metavar="DIR", help="store runs and tuned.json; resumes")
     parser.add_argument("--json", metavar="FILE", help="write what tuned.json holds")
     return parser
-
-
-def _group(spec: Run, data: Any, axes: Sequence[Sequence[float]]) -> Any:
-    """The one group that is searched."""
-    from ..sweep import Group
-
-    table = table_of(spec)
-    labels = {
-        "algorithm": spec.algorithm,
-        "parameterization": Path(spec.parameterization).stem if spec.table is not None else spec.parameterization,
-        "optimizer": table.optimizer,
-        "width": spec.width,
-        "depth": spec.depth,
-    }
-    build = build_of(spec, table, data.in_size, data.out_size)
-    return Group(build, algorithm_of(spec, table), table, labels, axes[1] if len(axes) > 1 else None)

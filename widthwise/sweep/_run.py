@@ -73,6 +73,7 @@ class Training:
 
 
 Rows = list[dict[str, Any]]
+OnRuns = Callable[[Rows], None]
 
 
 def run_group(
@@ -82,7 +83,7 @@ def run_group(
     log2_rates: Sequence[float],
     seeds: Sequence[int],
     *,
-    on_runs: Callable[[Rows], None] = lambda rows: None,
+    on_runs: OnRuns = lambda rows: None,
 ) -> Rows:
     """Train every member of a group and measure it.
 
@@ -99,7 +100,7 @@ def run_group(
 
 def group_runner(
     group: Group, data: Dataset, training: Training, seeds: Sequence[int]
-) -> Callable[[Sequence[Member], Callable[[Rows], None]], Rows]:
+) -> Callable[[Sequence[Member], OnRuns], Rows]:
     """A function that trains members of a group, which need not be known yet: its program is compiled once a shape.
 
     **Arguments:** as of `run_group`.
@@ -133,7 +134,7 @@ def group_runner(
     images = builts[0].network.image_shape is not None
     described = group.described()
 
-    def run(members: Sequence[Member], on_runs: Callable[[Rows], None]) -> Rows:
+    def run(members: Sequence[Member], on_runs: OnRuns) -> Rows:
         runs = len({(one.seed, one.log2_rate) for one in members})
         chunk = 1 if images else _chunk_size(group.labels["width"], runs)
         rows: Rows = []

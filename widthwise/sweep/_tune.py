@@ -19,10 +19,10 @@ from ..data import Dataset
 from ..network import Built
 from ..parameterization import Parameterization, to_json
 from ._group import Group, Member, with_activity_rate
-from ._run import Rows, Training, group_runner
+from ._record import device, records, run_names, versions
+from ._run import OnRuns, Rows, Training, group_runner
 from ._search import Point, Search, refined, search_of
-from ._store import content_hash
-from ._transfer import CURVE_FIELDS, Store, device, grid, labels_of, record, versions
+from ._transfer import CURVE_FIELDS, Store, grid, labels_of
 
 SCHEMA_VERSION = 1
 
@@ -90,7 +90,7 @@ def tune(
     epsilon: float = 1e-8,
     weight_decay: float = 0.0,
     decay: str = "constant",
-    on_runs: Callable[[Rows], None] = lambda rows: None,
+    on_runs: OnRuns = lambda rows: None,
 ) -> TuneResult:
     """Find the best rate of a small network, with a budget of runs.
 
@@ -137,7 +137,7 @@ def run_search(
     identity: dict[str, Any] | None = None,
     command: str = "",
     store: Store | None = None,
-    on_runs: Callable[[Rows], None] = lambda rows: None,
+    on_runs: OnRuns = lambda rows: None,
 ) -> TuneResult:
     """Search a group's rates; runs that are stored are read back instead of trained.
 
@@ -153,7 +153,6 @@ def run_search(
     asking = search_of(search, axes, runs // seeds)
     chosen = list(range(seeds))
     known = identity if identity is not None else group.labels
-    stored = store.records() if store is not None else {}
     train = group_runner(group, data, training, chosen)
     rows: Rows = []
 
@@ -161,14 +160,14 @@ def run_search(
         # Runs of one activity rate share a call.
         for _, together in itertools.groupby(points, key=lambda point: point[1:]):
             members = [Member(seed, *point) for point in list(together) for seed in chosen]
-            names = [content_hash(known | member.named()) for member in members]
-            if all(name in stored for name in names):
-                found = [stored[name]["run"] for name in names]
+            names = run_names(known, members)
+            if store is not None and store.finished(names):
+                found = [record["run"] for record in store.of(names)]
                 on_runs(found)
             else:
                 found = train(members, on_runs)
                 if store is not None:
-                    store.append([record(name, 0, known, row) for name, row in zip(names, found, strict=True)])
+                    store.append(records(names, 0, known, found, "local"))
             rows.extend(found)
         losses = _mean_losses(rows)
         return [losses[point] for point in points]

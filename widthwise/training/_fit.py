@@ -17,8 +17,8 @@ from ..algorithms import AbstractAlgorithm
 from ..data import Dataset
 from ..inference import Automatic
 from ..network import Built, Network
-from ._checkpoint import load_checkpoint, save_checkpoint
-from ._devices import beside, gathered, split
+from ._checkpoint import load_checkpoint, save_checkpoint, set_aside_if_damaged
+from ._devices import beside, gathered, split, together
 from ._examples import Examples, batches_per_epoch, epoch_order, evaluate, examples, streams, with_statistics
 from ._optimizer import optimizer, schedule
 from ._step import TrainState, leaves_steps, make_step, sampled, scan_steps, start
@@ -32,6 +32,10 @@ SETTLED = 0.95
 
 class UnsettledWarning(RunWarning):
     """Inference that was asked to settle left examples unsettled."""
+
+
+class DamagedWarning(RunWarning):
+    """A stored state could not be read, and its run begins again."""
 
 
 class DivergedWarning(RunWarning):
@@ -134,6 +138,10 @@ def train(
         "devices": devices,
         "mesh": None if mesh is None else dict(mesh),
     }
+    # Of several processes the first renames it, before any other looks.
+    if checkpoint is not None and jax.process_index() == 0 and (damage := set_aside_if_damaged(checkpoint)):
+        warnings.warn(damage, DamagedWarning, stacklevel=2)
+    together()
     if checkpoint is not None and checkpoint.exists():
         state, history = _resumed(checkpoint, state, identity, settings)
 
