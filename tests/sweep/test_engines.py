@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -137,6 +138,13 @@ def test_work_is_what_the_compiler_counts(algorithm, settings):
         assert 0.5 < expected / counted < 2
     else:
         assert expected == pytest.approx(flops(group(algorithm="bp", width=256), training, 1, 40) * 11 / 3)
+
+
+def test_a_group_of_images_reads_images():
+    data = load("digits")
+    run = checked({"data": "digits", "network": "cnn", "width": 4, "depth": 2})
+    built = eqx.filter_eval_shape(group_of(run, "sp", data, None).build, jax.random.key(0))
+    assert built.network.image_shape == data.image_shape == (8, 8, 1)
 
 
 def test_work_grows_with_what_is_run():

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
+import widthwise as ww
 from widthwise._errors import InputError
 from widthwise.training import join
 from widthwise.training._devices import split
@@ -93,3 +95,10 @@ def test_what_cannot_be_shared_is_refused(sizes, batch_size, width, said):
 def test_half_an_address_is_refused(words, said):
     with pytest.raises(InputError, match=said):
         join(*words)
+
+
+def test_channels_are_not_shared():
+    data = ww.data.digits()
+    built = ww.cnn(data.image_shape, 4, 10, depth=2, table=ww.parameterization("mup"), key=jax.random.key(0))
+    with pytest.raises(InputError, match="dense layers only"):
+        ww.train(built, ww.Backprop(), data, rate=0.1, steps=1, mesh={"model": 2})

@@ -15,7 +15,8 @@ def flops(group: Group, training: Training, runs: int, examples: int) -> float:
 
     P: entries of the weight matrices; B: batch; n: steps; R: runs. A pass forward or back is one product with every
     matrix, the weights' gradient another; each of T iterations of inference is a pass up and a pass down. Relaxations
-    that stop early are counted at their most; evaluation, probes and elementwise work are left out.
+    that stop early are counted at their most; a convolution's weights once, not at every pixel, which leaves the order
+    of widths and depths; evaluation, probes and elementwise work are left out.
 
     **Arguments:** `group`, `training`; `runs`: members of the group; `examples`: of the training set.
     """

@@ -114,6 +114,8 @@ def train(
     readout = jax.tree.leaves(eqx.filter(built.network.segments[-1], eqx.is_array))[0]
     if mesh is not None and devices != 1:
         raise InputError(f"devices {devices} and mesh {dict(mesh)}: give one of them")
+    if mesh is not None and mesh.get("model", 1) > 1 and built.network.image_shape is not None:
+        raise InputError(f"mesh {dict(mesh)}: devices share the width of dense layers only; share the batch, by data")
     parts = split({"data": devices} if mesh is None else mesh, batch_size, readout.shape[-1])
     train_data = examples(data, "train", dtype, built.network)
     per_epoch = batches_per_epoch(train_data.count, batch_size)
