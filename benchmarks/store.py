@@ -45,7 +45,7 @@ print(time.perf_counter() - began, time.process_time() - used, resource.getrusag
 
 def reading(home: Path, code: str) -> tuple[float, float, float]:
     """Seconds, seconds of the processor, and peak MB."""
-    text = f"import resource, sys, time, {MODULES}\n" + MEASURED.format(code)
+    text = IMPORTS + MEASURED.format(code)
     done = subprocess.run([sys.executable, "-c", text, str(home)], check=True, capture_output=True, text=True)
     wall, processor, peak = map(float, done.stdout.splitlines()[-1].split())
     return wall, processor, peak / 1024
