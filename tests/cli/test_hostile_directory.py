@@ -138,7 +138,8 @@ def test_a_huge_file_is_refused_unread(cli, here, swept, name):
     os.truncate(here / "run" / name, 2**40)
     with (here / "run" / "records.jsonl").open("a") as file:
         file.write("\n")
-    code, _, err = cli("report run" if name == "transfer.json" else "runs run")
+    reader = {"transfer.json": "report run", "records.jsonl": "runs run", "spec.json": SWEEP}[name]
+    code, _, err = cli(reader)
     assert (code, err.count("\n")) == (2, 1)
     assert name in err
     assert "larger than" in err or "over 10000000 bytes" in err or "damaged" in err
