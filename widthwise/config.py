@@ -126,9 +126,9 @@ TABLE = (
     "base_width",
     "base_depth",
 )
-ALL = "train transfer tune check table"
+ALL = "train transfer tune check table gauge"
 RUN = "train transfer tune"
-NET = "train transfer tune check"
+NET = "train transfer tune check gauge"
 THEORY = " theory"
 
 
@@ -178,7 +178,7 @@ class Run(pydantic.BaseModel):
     momentum: float = _field(0.0, NET, "of sgd")
     epsilon: float | None = _field(None, NET, "of adam, at the base size (1e-8; check: 1e-12)")
     weight_decay: float = _field(0.0, RUN, "at the base size")
-    weight_decay_kind: str | None = _field(None, "train transfer tune table", "coupled, lr or independent (lr)")
+    weight_decay_kind: str | None = _field(None, "train transfer tune table gauge", "coupled, lr or independent (lr)")
     loss: str = _field("mse", NET, "mse or ce")
     output_loss: str | None = _field(None, ALL, "weighted or unweighted by the output precision (weighted)")
     output_precision: float | None = _field(None, NET + THEORY, "gamma' of predictive coding (1)")

@@ -7,5 +7,12 @@ from ._conditioning import conditioning as conditioning
 from ._coordinates import CoordinateCheck as CoordinateCheck
 from ._coordinates import Line as Line
 from ._coordinates import coordinate_check as coordinate_check
+from ._desiderata import Desiderata as Desiderata
+from ._desiderata import desiderata as desiderata
+from ._directions import directions as directions
+from ._gauge import GaugeProof as GaugeProof
+from ._gauge import prove_gauge as prove_gauge
+from ._richness import Richness as Richness
+from ._richness import richness as richness
 from ._slopes import Slope as Slope
 from ._slopes import log_slope as log_slope

@@ -8,6 +8,7 @@ from ._html import render as render
 from ._html import write as write
 from ._maps import map_figure as map_figure
 from ._measured import measured_figure as measured_figure
+from ._plane import plane_figure as plane_figure
 from ._save import SUFFIXES as SUFFIXES
 from ._save import save as save
 from ._save import svg as svg
