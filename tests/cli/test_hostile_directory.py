@@ -1,13 +1,20 @@
 """A run directory from a stranger: nothing in it is executed, imported or believed to be a path."""
 
+import importlib.util
 import json
 import os
 import shutil
 import sys
+import tracemalloc
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+
+from widthwise._errors import InputError
+from widthwise.cli._report import _payload
+from widthwise.cli._tuned import read_tuned
+from widthwise.sweep import read
 
 SWEEP = "transfer --data ok.npz --batch-size 8 --steps 2 --widths 4 --depth 2 --log2-rates -3 -2 1 --seeds 1 --out run"
 TRAIN = "train --data ok.npz --batch-size 8 --width 4 --depth 2 --steps 2 --rate 0.1 --out trained"
@@ -114,7 +121,8 @@ def test_names_lead_to_no_other_file(cli, here, swept):
 def test_links_reach_nothing(cli, here, swept, name):
     outside = here / "outside"
     if name == "parts":
-        pytest.importorskip("submitit", reason="the extra slurm is not installed")
+        if importlib.util.find_spec("submitit") is None:
+            pytest.skip("the extra slurm is not installed")
         outside.mkdir()
     else:
         outside.write_text("{}")
@@ -132,17 +140,52 @@ def test_links_reach_nothing(cli, here, swept, name):
         assert outside.read_bytes() == content
 
 
-@pytest.mark.parametrize("name", ["transfer.json", "records.jsonl", "spec.json"])
-def test_a_huge_file_is_refused_unread(cli, here, swept, name):
-    # Sparse: a line of a terabyte that takes no room.
-    os.truncate(here / "run" / name, 2**40)
+READERS = {"transfer.json": "report run", "records.jsonl": "runs run", "spec.json": SWEEP}
+
+
+@pytest.mark.parametrize("filler", ["", " "])
+@pytest.mark.parametrize("name", READERS)
+def test_a_huge_file_is_refused_unread(cli, here, swept, name, filler):
+    path = here / "run" / name
+    if filler:
+        # Valid JSON all the same: whoever read the first of it, or left out its end, would believe it.
+        with path.open("a") as file:
+            file.writelines([filler * 1_000_000] * 101)
+    else:
+        # Sparse: a line of a terabyte that takes no room.
+        os.truncate(path, 2**40)
     with (here / "run" / "records.jsonl").open("a") as file:
         file.write("\n")
-    reader = {"transfer.json": "report run", "records.jsonl": "runs run", "spec.json": SWEEP}[name]
-    code, _, err = cli(reader)
+    code, _, err = cli(READERS[name])
     assert (code, err.count("\n")) == (2, 1)
     assert name in err
-    assert "larger than" in err or "over 10000000 bytes" in err or "damaged" in err
+    assert ("a line is over" if name == "records.jsonl" else "is larger than") in err
+
+
+@pytest.mark.parametrize("name", ["transfer.json", "spec.json", "records.jsonl", "tuned.json"])
+def test_a_huge_file_takes_no_memory(here, swept, name):
+    readers = {"transfer.json": _payload, "tuned.json": lambda path: read_tuned(str(path))}
+    reader = readers.get(name, lambda path: read(path.parent))
+    path = here / "run" / name
+    path.touch()
+    os.truncate(path, 2**40)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match=r"larger than|over 10000000 bytes"):
+            reader(path)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # A record is read up to the end of its line, or to what a line may have at most; the others are not opened.
+    assert most < (30_000_000 if name == "records.jsonl" else 1_000_000)
+
+
+@pytest.mark.parametrize("reach", [os.mkfifo, lambda path: os.symlink("/dev/zero", path)], ids=["pipe", "device"])
+def test_a_tuned_rate_without_an_end_is_not_read(cli, here, reach):
+    (here / "tuned").mkdir()
+    reach(here / "tuned" / "tuned.json")
+    code, _, err = cli("train --data ok.npz --width 4 --depth 2 --steps 2 --tuned tuned")
+    assert (code, "tuned.json is no plain file" in err) == (2, True)
 
 
 class Page(HTMLParser):

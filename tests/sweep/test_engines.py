@@ -1,9 +1,12 @@
 """Engines: the same records whoever trains the groups, and a sweep that one began another ends."""
 
+import importlib.util
 import json
+import logging
 import os
 import shutil
 import signal
+import sys
 
 import equinox as eqx
 import jax
@@ -61,6 +64,12 @@ def comparable(path):
     return {one["hash"]: one | OF_THE_PLACE | {"run": one["run"] | {"seconds": 0}} for one in found}
 
 
+def needs_submitit():
+    """Found, not imported: the library imports it in its own way."""
+    if importlib.util.find_spec("submitit") is None:
+        pytest.skip("the extra slurm is not installed")
+
+
 def check_that_it_ends_what_was_begun(here, whole, engine):
     """`engine` ends a sweep whose first group this process has stored, with this process's own records."""
     if not whole.exists():
@@ -86,10 +95,30 @@ def test_processes_end_what_this_one_began(here, whole):
 
 
 def test_jobs_end_what_this_process_began(here, whole):
-    pytest.importorskip("submitit", reason="the extra slurm is not installed")
+    needs_submitit()
     check_that_it_ends_what_was_begun(here, whole, "slurm --workers 1")
     assert list((here / "begun" / "parts").iterdir()) == []
     assert list((here / "cache" / "jobs").iterdir()) == []
+
+
+class Kept(logging.Handler):
+    """A handler that knows whether anyone closed it."""
+
+    closed = False
+
+    def close(self):
+        self.closed = True
+        super().close()
+
+
+def test_submitit_closes_nobody_s_log(monkeypatch):
+    needs_submitit()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "submitit"]:
+        monkeypatch.delitem(sys.modules, name)
+    handler = Kept()
+    _slurm._imported()
+    assert not handler.closed
+    assert "SUBMITIT_LOG_LEVEL" not in os.environ
 
 
 def test_ray_ends_what_this_process_began(here, whole):

@@ -77,11 +77,9 @@ def _payload(path: Path) -> dict:
         # Through a link it could be any file, and a pipe would block for ever.
         if path.is_symlink() or (path.exists() and not path.is_file()):
             raise InputError(f"{path} is a link or no plain file: remove it, and run the sweep's command again")
-        with path.open("rb") as file:
-            text = file.read(LONGEST + 1)
-        if len(text) > LONGEST:
+        if path.stat().st_size > LONGEST:
             raise InputError(f"{path} is larger than {LONGEST} bytes: no sweep of this program wrote it")
-        payload = json.loads(text)
+        payload = json.loads(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; `widthwise transfer --out DIR` writes it when it ends") from None
     except (ValueError, RecursionError) as error:

@@ -46,6 +46,9 @@ def read_tuned(path: str) -> Tuned:
     """
     file = Path(path) / "tuned.json" if Path(path).is_dir() else Path(path)
     try:
+        # A pipe would block for ever, a device never end; neither has a size.
+        if file.exists() and not file.is_file():
+            raise InputError(f"{file} is no plain file: expected what `widthwise tune --out DIR` writes")
         if file.stat().st_size > LONGEST:
             raise InputError(f"{file} is larger than {LONGEST} bytes: no search of this program wrote it")
         content = json.loads(file.read_text(encoding="utf-8"))

@@ -210,10 +210,8 @@ def read_json(path: str | os.PathLike[str], longest: int = LONGEST_LINE) -> Any:
     **Raises:** `InputError` if it is missing, too long, no JSON, a link or a device.
     """
     path = Path(path)
-    with _explained(path), _plain(path).open("rb") as file:
-        text = file.read(longest + 1)
-    if len(text) > longest:
-        raise InputError(f"{path} is larger than {longest} bytes: this program has not written it")
+    with _explained(path):
+        text = _bounded(path, longest)
     try:
         return json.loads(text, parse_constant=_refused)
     except (ValueError, RecursionError) as error:
@@ -308,6 +306,16 @@ def _loads(text: bytes) -> dict | None:
     return value if isinstance(value, dict) else None
 
 
+def _bounded(path: Path, longest: int) -> bytes:
+    """A plain file's content; one that is too large is refused before any of it is read."""
+    with _plain(path).open("rb") as file:
+        # It may grow meanwhile.
+        text = b"" if (large := os.fstat(file.fileno()).st_size > longest) else file.read(longest + 1)
+    if large or len(text) > longest:
+        raise InputError(f"{path} is larger than {longest} bytes: this program has not written it")
+    return text
+
+
 def _scan(path: Path) -> Iterator[tuple[int, dict | None]]:
     """For each whole line the offset of its end, and its record or None where it is corrupt."""
     end = 0
@@ -340,8 +348,7 @@ def _of_a_run(home: Path) -> None:
 
 
 def _read_spec(path: Path) -> dict[str, Any]:
-    with _plain(path).open("rb") as file:
-        content = _loads(file.read(LONGEST_LINE))
+    content = _loads(_bounded(path, LONGEST_LINE))
     if content and "schema_version" in content:
         _of_this_version(content, path)
         if isinstance(content.get("spec"), dict) and isinstance(content.get("kind"), str):

@@ -5,6 +5,7 @@ collects it. So a driver that is killed, or a login node that goes down, loses n
 submitit's own files, pickles among them, lie in a private folder of the user's cache, never in the run directory.
 """
 
+import os
 import shutil
 import tempfile
 import time
@@ -23,6 +24,7 @@ from ._task import Task, balanced, not_ended, train_task
 POLL_SECONDS = 1.0
 # Long enough not to be what ends a job; a partition's own limit counts all the same.
 TIMEOUT_MINUTES = 1440
+SUBMITIT_LOGS = "SUBMITIT_LOG_LEVEL"
 
 
 def on_slurm(
@@ -80,10 +82,18 @@ def on_slurm(
 
 
 def _imported() -> Any:
+    # As it is imported it configures `logging`, which closes all handlers that there are, and with absl's the stream
+    # that was the standard error when JAX was imported. Jobs, which are processes of their own, keep its logs.
+    before = os.environ.get(SUBMITIT_LOGS)
+    os.environ[SUBMITIT_LOGS] = "NOCONFIG"
     try:
         import submitit
     except ImportError:
         raise InputError("--engine slurm needs submitit: python -m pip install 'widthwise[slurm]'") from None
+    finally:
+        del os.environ[SUBMITIT_LOGS]
+        if before is not None:
+            os.environ[SUBMITIT_LOGS] = before
     return submitit
 
 
