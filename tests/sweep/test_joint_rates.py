@@ -285,7 +285,8 @@ def test_the_report_shows_the_lines_at_each_sizes_best_activity_rate(tmp_path):
     page = report.render(given, "svg")
     assert "best activity rate (log₂)" in page
     assert "The best activity rate moves 1.0 octave up." in page
-    assert page.count("<svg") == 3
+    # Loss over the rate, its map, both rates, drift, and what was measured.
+    assert page.count("<svg") == 5
 
 
 def test_the_heatmap_shows_every_size_and_leaves_out_what_diverged():
