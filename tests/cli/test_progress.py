@@ -8,7 +8,7 @@ import pytest
 
 from widthwise.cli import _output
 
-SWEEP = "transfer --data ok.npz --batch-size 8 --steps 1 --widths 4 5 --log2-rates -3 -2 1 --seeds 2 --out run"
+SWEEP = "transfer --data ok.npz --batch-size 8 --steps 1 --widths 4 --depth 2 --log2-rates -3 -3 1 --seeds 2 --out run"
 
 
 class Terminal(io.StringIO):
@@ -67,6 +67,6 @@ def test_only_a_terminal_is_told(cli, loaded, monkeypatch, is_terminal):
     if not is_terminal:
         assert said == ""
     else:
-        assert "8/8" in said
+        assert "2/2" in said
         diverged = sum(row["diverged"] for row in loaded("run/transfer.json")["curves"])
         assert f"0 left, {diverged} diverged" in said

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -12,11 +13,19 @@ from widthwise.sweep import stored_payload
 SWEEP = "transfer --data ok.npz --batch-size 8 --steps 1 --widths 4 5 --log2-rates -3 -2 1 --seeds 2 --out run"
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """Where the first test that needs it leaves a sweep's directory."""
+    return tmp_path_factory.mktemp("once")
+
+
 @pytest.fixture
-def half(cli, here):
+def half(cli, here, once):
     """A sweep of two widths of which the first is stored; and what ends it."""
-    assert cli(SWEEP)[0] == 0
-    home = here / "run"
+    if not (once / "run").exists():
+        assert cli(SWEEP)[0] == 0
+        shutil.copytree(here / "run", once / "run")
+    home = shutil.copytree(once / "run", here / "run", dirs_exist_ok=True)
     whole, records = (home / "transfer.json").read_text(), (home / "records.jsonl").read_text()
     (home / "transfer.json").unlink()
     (home / "report.html").unlink()

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from widthwise.cli import _transfer
+from widthwise.cli._tuned import read_tuned
 
 TUNE = "tune --data ok.npz --batch-size 8 --steps 3 --width 4 --depth 2 --base-width 4 --log2-rates -4 -2 1 "
 
@@ -47,19 +48,20 @@ def test_settings_go_from_verb_to_verb(cli, loaded, here):
     spec = loaded("trained.json")["spec"]
     assert (spec["rate"], spec["activation"], spec["steps"], spec["width"]) == (found["rate"], "relu", 3, 8)
     # The command line goes before what was tuned: a duration replaces either.
-    assert cli("train --tuned tuned --width 8 --epochs 1 --rate 0.5 --json trained.json")[0] == 0
-    spec = loaded("trained.json")["spec"]
-    assert (spec["rate"], spec["steps"], spec["epochs"]) == (0.5, None, 1)
+    settings = read_tuned("tuned").beneath({"epochs": 1, "width": 8})
+    assert ("steps" in settings, settings["epochs"], settings["width"]) == (False, 1, 8)
 
 
-def test_the_tuned_table_is_the_files(cli, loaded, here):
+def test_the_tuned_table_is_the_files(cli, here):
     assert cli("table --parameterization ntp --base-width 4 --json own.json")[0] == 0
     line = TUNE.replace("--base-width 4 ", "--parameterization own.json ")
     assert cli(line + "--seeds 1 --runs 3 --out tuned")[0] == 0
+    table = json.loads((here / "own.json").read_text())
     (here / "own.json").unlink()
     # The file has gone; its content is in the tuned settings.
     assert cli("train --tuned tuned --width 8")[0] == 0
-    assert cli("train --tuned tuned --width 8 --parameterization mup")[0] == 0
+    assert read_tuned("tuned").settings["table"] == table
+    assert "table" not in read_tuned("tuned").beneath({"parameterization": "mup"})
 
 
 def test_the_tuned_activity_rate_is_used(cli, loaded):

@@ -18,8 +18,8 @@ from widthwise.training._devices import split
 
 SCRIPT = str(Path(__file__).with_name("mesh_script.py"))
 RULES = ("bp", "pc", "tp", "dtp")
-# Loops that end when every example rests, on every process; feedback that learns. The others take the same path.
-ACROSS = ("pc", "dtp")
+# Loops that end when every example rests, on every process. Each rule costs two processes what it costs one.
+ACROSS = ("pc",)
 # Ten steps, each with sums over 24 to 64 terms that are rounded in another order: some ten units of 2^-24, relative to
 # how far the weights moved or to the largest of them.
 ROUNDING = 1e-5
