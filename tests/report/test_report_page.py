@@ -8,6 +8,7 @@ import pytest
 from report_payloads import CASES, RATES, SPREAD, diverged, payload, rule
 
 from widthwise import report
+from widthwise.parameterization import parameterization, to_json
 
 
 class Page(HTMLParser):
@@ -138,6 +139,17 @@ def test_scaling_table_shows_exact_exponents():
     table = report.scaling_table(payload()["tables"]["mup"])
     assert list(table.columns) == ["role", "a", "b", "c", "g", "d", "a (depth)"]
     assert list(table.rows[-1]) == ["hidden bias", "−1/2", "1/2", "0", "1/2", "0", "1/2"]
+
+
+@pytest.mark.parametrize(("name", "depths"), [("mup", False), ("mupc", True)])
+def test_scaling_table_of_a_written_table_has_letters_alone(name, depths):
+    roles = to_json(parameterization(name, optimizer="adam"))
+    table = report.scaling_table(roles)
+    letters = ["role", "a", "b", "c", "g", "d"]
+    assert list(table.columns)[:6] == letters
+    assert any("depth" in column for column in table.columns) == depths
+    assert set(table.columns) <= {*letters, *(f"{letter} (depth)" for letter in letters[1:])}
+    assert max(len(cell) for row in table.rows for cell in row[1:]) <= len("−1/2")
 
 
 def test_failures_are_counted_by_size():
