@@ -109,11 +109,13 @@ def test_ctrl_c(tmp_path, whole, line):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(tmp_path, whole):
     """A file system with room for two groups, and a function that makes it larger; None where none may be mounted."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", disk], capture_output=True)
+    # Half a group for what takes whole pages: the folder's own files.
+    size = (whole / "spec.json").stat().st_size + (whole / "records.jsonl").stat().st_size * 5 // 8
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], capture_output=True)
     if done.returncode != 0:
         yield None
         return
