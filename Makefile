@@ -5,7 +5,7 @@ DEMO := --data digits --network mlp --depth 3 --activation tanh --algorithm pc -
 	--optimizer sgd --relaxation error --iterations 12 --widths 64 128 256 512 --log2-rates -5 2 0.5 \
 	--seeds 3 --steps 40 --batch-size 64 --out runs/demo
 
-.PHONY: demo test lint types bench peers mutants clean
+.PHONY: demo test faults lint types bench peers mutants clean
 
 demo: .venv/core
 	$(BIN)/widthwise transfer $(DEMO)
@@ -13,6 +13,10 @@ demo: .venv/core
 
 test: .venv/dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Sweeps that are killed, starved and cut short, for real; with Ray, so apart from `make test`.
+faults: .venv/faults
+	$(BIN)/python -m pytest tests/faults -o python_files="fault_*.py" -rs --durations=0 --durations-min=1
 
 lint: .venv/dev
 	$(BIN)/ruff check .
@@ -46,4 +50,8 @@ clean:
 
 .venv/dev: .venv/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]" -c constraints.txt
+	@touch $@
+
+.venv/faults: .venv/dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,ray,slurm]" -c constraints.txt
 	@touch $@

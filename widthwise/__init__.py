@@ -38,7 +38,7 @@ _PUBLIC = {
     ),
     "training": ("DivergedWarning", "UnsettledWarning", "make_step", "optimizer", "train"),
     "measure": ("alignment", "coordinate_check", "desiderata", "directions", "prove_gauge", "richness"),
-    "sweep": ("transfer",),
+    "sweep": ("transfer", "tune"),
     "_loss": ("cross_entropy", "mse"),
     "_errors": ("InputError",),
 }
@@ -108,6 +108,7 @@ if TYPE_CHECKING:
     from .parameterization import parameterization as parameterization
     from .parameterization import save as save
     from .sweep import transfer as transfer
+    from .sweep import tune as tune
     from .training import DivergedWarning as DivergedWarning
     from .training import UnsettledWarning as UnsettledWarning
     from .training import make_step as make_step

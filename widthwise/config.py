@@ -4,6 +4,7 @@ Import paths are strings, so that reading a specification, and `--help`, need no
 """
 
 import importlib
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,7 @@ LOSSES = {"mse": "widthwise._loss:mse", "ce": "widthwise._loss:cross_entropy"}
 DTYPES = ("float32", "float64")
 MATMULS = ("float32", "bfloat16")
 SCHEDULES = ("constant", "linear", "cosine")
+MESH = ("data", "model")
 
 # Which settings belong to predictive coding alone; given without it they would be ignored.
 PREDICTIVE_CODING = (
@@ -124,9 +126,9 @@ TABLE = (
     "base_width",
     "base_depth",
 )
-ALL = "train transfer check table gauge"
-RUN = "train transfer"
-NET = "train transfer check gauge"
+ALL = "train transfer tune check table gauge"
+RUN = "train transfer tune"
+NET = "train transfer tune check gauge"
 THEORY = " theory"
 
 
@@ -176,7 +178,7 @@ class Run(pydantic.BaseModel):
     momentum: float = _field(0.0, NET, "of sgd")
     epsilon: float | None = _field(None, NET, "of adam, at the base size (1e-8; check: 1e-12)")
     weight_decay: float = _field(0.0, RUN, "at the base size")
-    weight_decay_kind: str | None = _field(None, "train transfer table gauge", "coupled, lr or independent (lr)")
+    weight_decay_kind: str | None = _field(None, "train transfer tune table gauge", "coupled, lr or independent (lr)")
     loss: str = _field("mse", NET, "mse or ce")
     output_loss: str | None = _field(None, ALL, "weighted or unweighted by the output precision (weighted)")
     output_precision: float | None = _field(None, NET + THEORY, "gamma' of predictive coding (1)")
@@ -202,12 +204,13 @@ class Run(pydantic.BaseModel):
     feedback_pretrain: int | None = _field(None, NET, "first training steps that change feedback alone (0)")
     noise: float | None = _field(None, NET, "standard deviation of what trained feedback learns from (0.1)")
     schedule: str = _field("constant", RUN, "of the rate: constant, linear or cosine, to 0")
-    steps: int | None = _field(None, NET, "training steps (transfer 40, check 4)")
+    steps: int | None = _field(None, NET, "training steps (transfer, tune 40, check 4)")
     epochs: int | None = _field(None, RUN, "training epochs, instead of steps")
     batch_size: int = _field(64, RUN + THEORY, "examples in a batch")
     base_width: int | None = _field(None, ALL + THEORY, "width at which all parameterizations coincide (64)")
     base_depth: int | None = _field(None, ALL + THEORY, "depth at which they coincide (8)")
     devices: int = _field(1, "train", "that share each batch; on a CPU, cores")
+    mesh: str | None = _field(None, "train", "data=2,model=2: devices that share each batch, times the width")
     validation: int | None = _field(None, "train", "hold out the last N training examples")
     dtype: str = _field("float32", NET + THEORY, "float32 or float64")
     matmul: str = _field("float32", NET, "products in float32, or of factors rounded to bfloat16")
@@ -253,6 +256,9 @@ class Run(pydantic.BaseModel):
             )
         if self.channels is not None and self.network != "vgg":
             raise InputError(f"--channels {self.channels}: of vgg, not of {self.network}; use --width")
+        if self.mesh is not None and self.devices != 1:
+            raise InputError(f"--devices {self.devices} and --mesh {self.mesh}: give one of them")
+        mesh_of(self)
         if self.matmul == "bfloat16" and self.dtype == "float64":
             raise InputError("--matmul bfloat16 rounds what --dtype float64 keeps: leave one of them out")
         return self
@@ -421,6 +427,25 @@ def _target_propagation(run: Run, rule: Any, given: dict[str, Any]) -> "Abstract
     learns = {"learns": feedback} if feedback in ("drl", "ldrl") else {}
     held = found(feedback, FEEDBACKS)(**learns, **{takes[name]: value for name, value in given.items()})
     return rule(held, difference=run.algorithm == "dtp", target_step=target_step)
+
+
+def mesh_of(run: Run) -> dict[str, int] | None:
+    """How many devices share the batch and the width, None where no mesh was given.
+
+    **Raises:** `InputError` for text that is no list of axes and sizes.
+
+    >>> mesh_of(Run(mesh="data=2,model=4"))
+    {'data': 2, 'model': 4}
+    """
+    if run.mesh is None:
+        return None
+    pairs = [part.split("=") for part in run.mesh.split(",")]
+    good = all(len(pair) == 2 and pair[0] in MESH and re.fullmatch("[1-9][0-9]{0,5}", pair[1]) for pair in pairs)
+    if not good or len({pair[0] for pair in pairs}) < len(pairs):
+        raise InputError(
+            f"--mesh {run.mesh}: expected axes data and model with their numbers of devices, as data=2,model=2"
+        )
+    return {axis: int(size) for axis, size in pairs}
 
 
 def data_of(run: Run) -> "Dataset":

@@ -85,6 +85,13 @@ BAD = {
     PC + "--activity-decay -1 --relaxation auto": "activity_decay is -1.0",
     PC + "--activity-decay 0.1 --relaxation auto --precision-cap 0.1": "precision_cap",
     TRAIN + "--devices 0": "devices is 0",
+    TRAIN + "--mesh 2x2": "--mesh 2x2: expected axes data and model",
+    TRAIN + "--mesh data=2,data=2": "--mesh data=2,data=2: expected",
+    TRAIN + "--mesh data=0": "--mesh data=0: expected",
+    TRAIN + "--mesh data=2 --devices 2": "--devices 2 and --mesh data=2: give one of them",
+    TRAIN + "--mesh model=3": "width is 8: 3 devices cannot share it evenly",
+    TRAIN + "--coordinator here:1": "go with --distributed",
+    TRAIN + "--distributed --process-id 0": "go together; or none of them",
     TRAIN + "--batch-size 41": "batch_size is 41: it must be between 1 and the 40",
     TRAIN + "--steps 0": "steps 0",
     TRAIN + "--epochs 1": "epochs 1, steps 2",
@@ -135,6 +142,15 @@ BAD = {
     SWEEP + "--algorithm pc --relaxation sweep --log2-activity-rates -2 0 1": "SequentialSweep has no rate to sweep",
     SWEEP + "--algorithm pc --activity-rate 0.1 --log2-activity-rates -2 0 1": "--activity-rate 0.1",
     SWEEP + "--seeds 0": "seeds 0",
+    SWEEP + "--engine rya": "invalid choice: 'rya'",
+    SWEEP + "--workers 2": "--workers: the engine 'local' has none; it belongs to --engine processes or slurm",
+    SWEEP + "--engine processes --address here:1": "--address: the engine 'processes' has none",
+    SWEEP + "--engine processes --workers 0": "--workers is 0",
+    SWEEP + "--engine ray --workers 2": "--workers: the engine 'ray' has none",
+    SWEEP + "--engine ray --group-gpus -1": "--group-gpus is -1",
+    SWEEP + "--engine ray --slurm timeout_min=3": "--slurm: the engine 'ray' has none; it belongs to --engine slurm",
+    SWEEP + "--engine slurm": "--engine slurm needs --out DIR",
+    SWEEP + "--engine slurm --out run --slurm timeout_min": "'timeout_min': expected NAME=VALUE",
     SWEEP + "--seeds -2": "seeds -2",
     SWEEP + "--batch-size 41": "batch_size is 41",
     SWEEP + "--epochs 1": "steps 2, epochs 1",
@@ -287,15 +303,28 @@ def test_another_run_in_the_same_directory(cli, here):
     assert (here / "run" / "checkpoint").read_bytes() == before
 
 
-def test_a_damaged_checkpoint(cli, here):
+def test_a_damaged_checkpoint_is_set_aside(cli, here):
     line = TRAIN + "--out run"
     assert cli(line)[0] == 0
     path = here / "run" / "checkpoint"
-    path.write_bytes(path.read_bytes()[:-10])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-10])
     code, _, err = cli(line)
+    assert code == 0
+    assert err.startswith("widthwise: warning: checkpoint run/checkpoint is damaged: set aside as checkpoint.damaged")
+    assert err.count("\n") == 1
+    assert path.read_bytes() == whole
+    assert path.with_name("checkpoint.damaged").read_bytes() == whole[:-10]
+
+
+def test_a_checkpoint_that_is_a_link(cli, here):
+    assert cli(TRAIN + "--out run")[0] == 0
+    path = here / "run" / "checkpoint"
+    path.rename(here / "elsewhere")
+    path.symlink_to(here / "elsewhere")
+    code, _, err = cli(TRAIN + "--out run")
     assert code == 2
-    assert "checkpoint" in err
-    assert "delete it" in err
+    assert "run/checkpoint is a link" in err
 
 
 HOLDER = """

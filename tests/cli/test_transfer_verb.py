@@ -51,12 +51,13 @@ def untrained(monkeypatch):
         width, depth = built.network.segments[-1].stages.linear.weight.shape[-1], built.network.depth
         measured = {"diverged": False, "residual_median": None, "iterations_median": None}
         members = group.members(log2_rates, seeds)
-        on_runs(len(members))
         losses = [1 + (one.log2_rate + width / depth) ** 2 + (one.log2_activity_rate or 0) ** 2 for one in members]
-        return [
+        rows = [
             group.described() | one._asdict() | measured | {"final_loss": loss}
             for one, loss in zip(members, losses, strict=True)
         ]
+        on_runs(rows)
+        return rows
 
     monkeypatch.setattr(_transfer, "run_group", run_group)
 

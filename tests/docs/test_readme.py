@@ -11,7 +11,7 @@ from widthwise.cli._flags import Parser, given
 from widthwise.config import Run
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "recipes/README.md")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "recipes/README.md", "docs/workflow.md")
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 

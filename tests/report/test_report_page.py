@@ -8,6 +8,7 @@ import pytest
 from report_payloads import CASES, RATES, SPREAD, diverged, payload, rule
 
 from widthwise import report
+from widthwise.parameterization import parameterization, to_json
 
 
 class Page(HTMLParser):
@@ -34,7 +35,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page():
-    return report.render(payload())
+    return report.render(payload(), "svg")
 
 
 def words(page):
@@ -43,7 +44,7 @@ def words(page):
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_payload_gives_a_page(case):
-    page = report.render(CASES[case])
+    page = report.render(CASES[case], "svg")
     assert page.lstrip().startswith("<!doctype html>")
     assert page.rstrip().endswith("</html>")
     assert page.count("<svg") == page.count('role="img"') == page.count("</title>") - 1
@@ -87,7 +88,8 @@ def test_verdicts_without_an_answer(one, sentence):
 def test_markup_in_names_is_only_text():
     evil = '<script>alert(1)</script>"><img src=x onerror=y>'
     text = report.render(
-        payload(rule(evil, 0.0), command=evil, device=evil, versions={evil: evil}, settings={evil: evil})
+        payload(rule(evil, 0.0), command=evil, device=evil, versions={evil: evil}, settings={evil: evil}),
+        "svg",
     )
     page = Page(text)
     assert "script" not in page.tags
@@ -139,6 +141,17 @@ def test_scaling_table_shows_exact_exponents():
     assert list(table.rows[-1]) == ["hidden bias", "−1/2", "1/2", "0", "1/2", "0", "1/2"]
 
 
+@pytest.mark.parametrize(("name", "depths"), [("mup", False), ("mupc", True)])
+def test_scaling_table_of_a_written_table_has_letters_alone(name, depths):
+    roles = to_json(parameterization(name, optimizer="adam"))
+    table = report.scaling_table(roles)
+    letters = ["role", "a", "b", "c", "g", "d"]
+    assert list(table.columns)[:6] == letters
+    assert any("depth" in column for column in table.columns) == depths
+    assert set(table.columns) <= {*letters, *(f"{letter} (depth)" for letter in letters[1:])}
+    assert max(len(cell) for row in table.rows for cell in row[1:]) <= len("−1/2")
+
+
 def test_failures_are_counted_by_size():
     table = report.failures_table(payload(rule("sp", -1.1, sizes=(64, 128))))
     lost = {"64": [r for r in RATES if r > -3], "128": [r for r in RATES if r > -4]}
@@ -163,7 +176,7 @@ def test_rows_are_as_long_as_their_columns():
 def test_write_replaces_the_whole_file(tmp_path, page):
     path = tmp_path / "report.html"
     path.write_text("old")
-    assert report.write(payload(), path) == path
+    assert report.write(payload(), path, "svg") == path
     assert path.read_text(encoding="utf-8") == page
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
 

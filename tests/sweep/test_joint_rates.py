@@ -282,10 +282,11 @@ def test_the_report_shows_the_lines_at_each_sizes_best_activity_rate(tmp_path):
         rates, losses = container[0].get_data()
         assert list(rates) == [rate for rate in RATES if rate <= 0.5]
         assert list(losses) == pytest.approx([math.exp(BEND * (rate + 2) ** 2) for rate in rates])
-    page = report.render(given)
+    page = report.render(given, "svg")
     assert "best activity rate (log₂)" in page
     assert "The best activity rate moves 1.0 octave up." in page
-    assert page.count("<svg") == 3
+    # Loss over the rate, its map, both rates, drift, and what was measured.
+    assert page.count("<svg") == 5
 
 
 def test_the_heatmap_shows_every_size_and_leaves_out_what_diverged():
@@ -309,7 +310,7 @@ def test_the_heatmap_shows_every_size_and_leaves_out_what_diverged():
 
 
 def test_everything_diverged_still_gives_a_page():
-    page = report.render(payload(cliff=-9.0))
+    page = report.render(payload(cliff=-9.0), "svg")
     assert "every run diverged" in page
     assert not re.search(r"\b(None|nan|inf)\b", re.sub(r"<[^>]*>", " ", page))
 

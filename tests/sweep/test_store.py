@@ -12,7 +12,7 @@ import pytest
 
 from widthwise._errors import InputError
 from widthwise.sweep import _store
-from widthwise.sweep._store import RunStore, content_hash, jsonable, read, write_json
+from widthwise.sweep._store import RunStore, content_hash, jsonable, read, read_json, stream, write_json
 
 SPEC = {"network": {"depth": 3, "widths": (64, 128)}, "rate": 0.5, "seeds": 3}
 
@@ -233,9 +233,34 @@ def test_full_disk_loses_nothing(tmp_path):
         assert not store.finished(["1-0"])
 
 
+class Interrupted:
+    """A file whose second write is interrupted, after a part of the first."""
+
+    def __init__(self, file):
+        self.file, self.writes = file, 0
+
+    def write(self, block):
+        self.writes += 1
+        if self.writes > 1:
+            raise KeyboardInterrupt
+        return self.file.write(block[: len(block) // 2])
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+
 def test_interrupt_while_appending_leaves_no_torn_line(home, monkeypatch):
     with open_store(home) as store:
         before = (home / "records.jsonl").read_bytes()
+        monkeypatch.setattr(store, "_file", Interrupted(store._file))
+        with pytest.raises(KeyboardInterrupt):
+            store.append(group(2))
+        assert (home / "records.jsonl").read_bytes() == before
+        assert not store.finished(hashes(2))
+
+
+def test_interrupt_after_a_group_is_written_keeps_it(home, monkeypatch):
+    with open_store(home) as store:
 
         def interrupt(_):
             raise KeyboardInterrupt
@@ -244,8 +269,52 @@ def test_interrupt_while_appending_leaves_no_torn_line(home, monkeypatch):
             patch.setattr(os, "fsync", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 store.append(group(2))
-        assert (home / "records.jsonl").read_bytes() == before
-        assert not store.finished(hashes(2))
+    with open_store(home) as store:
+        assert (store.dropped, store.corrupt) == (0, 0)
+        assert store.finished(hashes(2))
+
+
+def test_records_are_read_by_name_one_by_one(home):
+    with open_store(home) as store:
+        store.append([{"hash": "0-1", "group": "0", "later": True}])
+        store.append(group(2))
+        wanted = ["2-1", "0-1", "1-0"]
+        found = list(store.of(wanted))
+        assert len(store) == 9
+    assert [record["hash"] for record in found] == wanted
+    assert [record.get("later") for record in found] == [None, True, None]
+    with open_store(home) as store:
+        assert list(store.of(wanted)) == found
+    # As `read` gives them: of two records with one hash the later.
+    assert {one["hash"]: one for one in stream(home)} == {one["hash"]: one for one in read(home)[1]}
+    assert len(list(stream(home))) == 9
+
+
+def test_a_store_changed_behind_its_back_is_told(home):
+    with open_store(home) as store:
+        lines = (home / "records.jsonl").read_bytes().splitlines(keepends=True)
+        (home / "records.jsonl").write_bytes(b"".join(lines[1:]))
+        with pytest.raises(InputError, match="was changed by another program"):
+            list(store.of(hashes(0)))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"{", "is not JSON"), (b"[" * 100_000, "is not JSON"), (b"NaN", "NaN")]
+)
+def test_a_json_file_from_anyone(tmp_path, content, words):
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=words):
+        read_json(path)
+    path.write_bytes(b" " * 3000 + b"1")
+    assert read_json(path) == 1
+    with pytest.raises(InputError, match="larger than 3000 bytes"):
+        read_json(path, 3000)
+    (tmp_path / "link.json").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe.json")
+    for name in ("link.json", "pipe.json"):
+        with pytest.raises(InputError, match="link or no plain file"):
+            read_json(tmp_path / name)
 
 
 def test_another_schema_version(home):

@@ -1,5 +1,7 @@
 """Checkpoints: whole or not at all, refused where they do not belong, and resumed to the last bit."""
 
+import hashlib
+import io
 import json
 import os
 
@@ -12,6 +14,7 @@ from widthwise._errors import InputError
 from widthwise.algorithms import Backprop, PredictiveCoding, TargetPropagation, TrainedFeedback
 from widthwise.inference import ErrorDescent
 from widthwise.training import load_checkpoint, read_header, save_checkpoint, train
+from widthwise.training._checkpoint import set_aside_if_damaged
 
 TREE = {"w": jnp.asarray([[1.5, np.nan], [np.inf, -0.0]]), "n": jnp.asarray(7, jnp.int32)}
 
@@ -55,6 +58,52 @@ def test_what_is_no_checkpoint_is_an_error(stored, content):
     stored.write_bytes(content)
     with pytest.raises(InputError, match=r"checkpoint .* is damaged"):
         load_checkpoint(stored, TREE)
+
+
+def test_only_a_damaged_one_is_set_aside(stored):
+    content = stored.read_bytes()
+    assert set_aside_if_damaged(stored) is None
+    assert set_aside_if_damaged(stored.with_name("absent")) is None
+    other = content.replace(b'"schema_version": 1', b'"schema_version": 2')
+    stored.write_bytes(other)
+    assert set_aside_if_damaged(stored) is None
+    for damaged in (
+        content[:10],
+        content[:-1],
+        content[:-3] + b"abc",
+        b"",
+        b"\x80\x04junk\n",
+        b"[1]\n",
+        b"[" * 100_000,
+    ):
+        stored.write_bytes(damaged)
+        assert "set aside as checkpoint.damaged" in set_aside_if_damaged(stored)
+        assert stored.with_name("checkpoint.damaged").read_bytes() == damaged
+        assert not stored.exists()
+
+
+def test_nothing_is_written_through_a_link(stored):
+    outside = stored.with_name("outside")
+    outside.write_text("mine")
+    stored.with_name("checkpoint.part").symlink_to(outside)
+    save_checkpoint(stored, TREE, {})
+    assert outside.read_text() == "mine"
+
+
+class Trap:
+    def __reduce__(self):
+        return os.mkdir, ("trapped",)
+
+
+def test_a_pickle_with_the_right_digest_is_not_opened(stored, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    body = io.BytesIO()
+    np.save(body, np.array([Trap()], dtype=object), allow_pickle=True)
+    header = {"schema_version": 1, "sha256": hashlib.sha256(body.getvalue()).hexdigest()}
+    stored.write_bytes(json.dumps(header).encode() + b"\n" + body.getvalue())
+    with pytest.raises(InputError, match="damaged"):
+        load_checkpoint(stored, {"w": TREE["w"]})
+    assert not (tmp_path / "trapped").exists()
 
 
 def test_another_version_is_an_error(stored):

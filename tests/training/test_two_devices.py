@@ -39,9 +39,9 @@ def test_two_devices_train_as_one(rule, tmp_path):
 
 def test_what_cannot_be_shared_is_refused():
     with pytest.raises(InputError, match="batch_size is 8: 3 devices cannot share it evenly"):
-        split(3, 8)
+        split({"data": 3}, 8, 16)
     with pytest.raises(InputError, match=r"devices is 4096: this process has .*jax_num_cpu_devices"):
-        split(4096, 8192)
+        split({"data": 4096}, 8192, 16)
 
 
 def test_two_devices_split_the_batch():
@@ -51,7 +51,7 @@ import jax
 jax.config.update("jax_num_cpu_devices", 2)
 import jax.numpy as jnp
 from widthwise.training._devices import split
-parts = split(2, 6)
+parts = split({"data": 2}, 6, 4)
 batch = jax.jit(parts.examples)(jnp.arange(12.0).reshape(6, 2))
 weights = parts.copied({"w": jnp.ones((4, 4)), "name": "w"})["w"]
 print([shard.data.shape for shard in batch.addressable_shards], [s.data.shape for s in weights.addressable_shards])

@@ -6,11 +6,9 @@ is compiled again. On some processors XLA refuses every program that it has stor
 """
 
 import contextlib
-import errno
 import hashlib
 import os
 import platform
-import stat
 import sys
 import tempfile
 import warnings
@@ -68,11 +66,9 @@ def _prepare(folder: Path) -> None:
 
     **Raises:** `OSError` where it cannot be written, or where others could: its programs are executed.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(mode=stat.S_IRWXU, exist_ok=True)
-    found = folder.stat()
-    if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise OSError(errno.EPERM, "others may write there", str(folder))
+    from ..data import private_folder
+
+    private_folder(folder)
     with tempfile.TemporaryFile(dir=folder):
         pass
     files = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in folder.iterdir() if path.is_file())

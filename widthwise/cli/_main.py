@@ -13,11 +13,13 @@ from .._errors import InputError, RunWarning, unknown
 VERBS = {
     "train": "train one network and report its accuracy, residual and distance from backprop",
     "transfer": "sweep rates over widths or depths, and say whether the best one moved",
+    "tune": "find the best rate of a small network with a budget of runs, for transfer --verify and train --tuned",
     "check": "coordinate check: does every layer move as it should as the network grows wider?",
     "table": "print the exponents of a parameterization",
     "gauge": "show a table in another gauge, its place in the plane, and prove the move by training",
     "theory": "measure what theory speaks of: how badly inference is conditioned, over width, depth and training",
     "report": "write a sweep's report again, or a training run's summary",
+    "runs": "list, filter, show and compare the runs of a directory",
     "doctor": "say what works on this machine: devices, data, versions",
 }
 

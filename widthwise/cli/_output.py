@@ -1,13 +1,17 @@
 """What verbs share: the JSON file of a result, progress on stderr, and the table file that a name may be."""
 
 import contextlib
+import datetime
 import json
+import math
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from .._errors import InputError
-from ..config import Run, checked
+from ..config import Run, checked, mesh_of
 from ..parameterization import TARGET, Role
 from ..report import SUFFIXES
 
@@ -17,7 +21,7 @@ LETTERS = ("a", "b", "c", "g", "d")
 def with_table(values: dict[str, Any]) -> dict[str, Any]:
     """The values of a run, with the content of the table's file where the parameterization is a file."""
     path = Path(str(values.get("parameterization", "")))
-    if path.suffix != ".json":
+    if path.suffix != ".json" or values.get("table") is not None:
         return values
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -43,13 +47,17 @@ def use_dtype(run: Run) -> None:
         jax.config.update("jax_enable_x64", True)
 
 
-def use_devices(run: Run) -> None:
-    """Let a CPU's cores be as many devices as the run asks for; where JAX has started already, it has what it has."""
+def use_devices(run: Run, processes: int = 1) -> None:
+    """Let a CPU's cores be as many devices as the run asks for; where JAX has started already, it has what it has.
+
+    **Arguments:** `run`; `processes`: that share the devices evenly.
+    """
     import jax
 
-    if run.devices > 1:
+    devices = math.prod((mesh_of(run) or {"data": run.devices}).values())
+    if devices > 1:
         with contextlib.suppress(RuntimeError):
-            jax.config.update("jax_num_cpu_devices", run.devices)
+            jax.config.update("jax_num_cpu_devices", max(1, devices // processes))
 
 
 def write_result(path: str | None, payload: Any) -> None:
@@ -88,6 +96,41 @@ def check_figure(path: str | None) -> None:
 def progress(total: int, unit: str) -> Any:
     """A progress bar on stderr; `.advance(count, text)`, `.close()`. Silent where stderr is no terminal."""
     return _Bar(total, unit)
+
+
+def runs_told(bar: Any, total: int, already: int = 0) -> Callable[[list[dict[str, Any]]], None]:
+    """A sweep's `on_runs` that moves a progress bar.
+
+    **Arguments:** `bar`: of `progress`; `total`: runs in all; `already`: runs that are read back instead of trained,
+    and say nothing of the speed.
+    """
+    began, done, diverged = time.monotonic(), 0, 0
+
+    def tell(rows: list[dict[str, Any]]) -> None:
+        nonlocal done, diverged
+        done += len(rows)
+        diverged += sum(bool(row["diverged"]) for row in rows)
+        now = datetime.datetime.now()
+        bar.advance(len(rows), runs_text(done, total, max(0, done - already), diverged, time.monotonic() - began, now))
+
+    return tell
+
+
+def runs_text(done: int, total: int, trained: int, diverged: int, seconds: float, now: datetime.datetime) -> str:
+    """What is left of a sweep, its throughput, when it will end at that speed, and how many runs diverged so far.
+
+    >>> runs_text(30, 90, 20, 2, 10.0, datetime.datetime(2026, 1, 1, 12, 0))
+    '60 left, 2 runs/s, ends 12:00:30, 2 diverged'
+    >>> runs_text(9, 90, 9, 0, 90.0, datetime.datetime(2026, 1, 1, 23, 50))
+    '81 left, 6 runs/min, ends 2 Jan 00:03, 0 diverged'
+    """
+    parts = [f"{total - done} left"]
+    if trained and seconds > 0 and done < total:
+        speed = trained / seconds
+        end = now + datetime.timedelta(seconds=(total - done) / speed)
+        parts.append(f"{speed:.3g} runs/s" if speed >= 1 else f"{60 * speed:.3g} runs/min")
+        parts.append(f"ends {f'{end.day} {end:%b %H:%M}' if end.date() != now.date() else f'{end:%H:%M:%S}'}")
+    return ", ".join([*parts, f"{diverged} diverged"])
 
 
 class _Bar:

@@ -1,7 +1,10 @@
-"""`widthwise report`: a stored sweep's page, written again from its records."""
+"""`widthwise report`: a stored sweep's page, written again, also while the sweep runs."""
 
 import dataclasses
 import json
+import math
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +12,7 @@ from .._errors import InputError
 from ._flags import Parser
 from ._output import write_result
 
-LONGEST = 500_000_000
+LONGEST = 100_000_000  # bytes; ten thousand runs are 4 million
 VERSIONS = (1, 2)  # of transfer.json; 1 has neither activity rates nor grids of sizes
 
 
@@ -19,14 +22,27 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("directory", metavar="DIR", help="of `widthwise transfer --out`")
     parser.add_argument("--out", metavar="FILE", help="the page (DIR/report.html)")
     parser.add_argument("--json", metavar="FILE", help="write the verdicts")
+    parser.add_argument(
+        "--figures", default="auto", help="plotly (interactive), svg, or auto: plotly if installed (auto)"
+    )
+    parser.add_argument(
+        "--watch", nargs="?", type=float, const=10.0, metavar="SECONDS",
+        help="while the sweep runs: write the page every so many seconds (10), from what is stored; a browser that "
+        "shows it follows",
+    )  # fmt: skip
     values = parser.parse_all(arguments)
     if values.out is not None and Path(values.out).is_dir():
         raise InputError(f"--out {values.out}: expected a file, got a folder")
+    if values.watch is not None and not 1 <= values.watch < math.inf:
+        raise InputError(f"--watch {values.watch}: expected at least 1 second")
     from ..report import verdicts, write
 
     home = Path(values.directory)
+    page = Path(values.out) if values.out else home / "report.html"
+    if values.watch is not None:
+        _watch(home, page, values.figures, values.watch)
     payload = _payload(home / "transfer.json")
-    page = write(payload, Path(values.out) if values.out else home / "report.html")
+    write(payload, page, values.figures)
     found = verdicts(payload)
     print(f"report: {page}")
     for verdict in found:
@@ -35,15 +51,35 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _watch(home: Path, page: Path, figures: str, seconds: float) -> None:
+    """Write the page again and again until the sweep has ended: until its transfer.json tells of as many runs."""
+    from ..report import write
+    from ..sweep import stored_payload
+
+    told = -1
+    while True:
+        payload = stored_payload(home)
+        if payload["runs"] != told:
+            write(payload, page, figures, refresh=seconds)
+            told = payload["runs"]
+            print(f"widthwise: {told} of {payload['expected']} runs: {page}", file=sys.stderr)
+        if told >= payload["expected"] and (home / "transfer.json").exists():
+            return
+        time.sleep(seconds)
+
+
 def _payload(path: Path) -> dict:
     """A sweep's transfer.json.
 
     **Raises:** `InputError` where it is missing, too large, damaged or of another version.
     """
     try:
+        # Through a link it could be any file, and a pipe would block for ever.
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise InputError(f"{path} is a link or no plain file: remove it, and run the sweep's command again")
         if path.stat().st_size > LONGEST:
             raise InputError(f"{path} is larger than {LONGEST} bytes: no sweep of this program wrote it")
-        payload = json.loads(path.read_text(encoding="utf-8"))
+        payload = json.loads(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; `widthwise transfer --out DIR` writes it when it ends") from None
     except (ValueError, RecursionError) as error:

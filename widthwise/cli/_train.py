@@ -1,6 +1,7 @@
 """`widthwise train`: one network, and how honestly it was trained."""
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from ..config import (
     data_of,
     found,
     identity,
+    mesh_of,
     optimizer_settings,
     table_of,
 )
 from ._compilation import use_compilation_cache
 from ._flags import Parser, add_cache_flag, add_run_flags, given
 from ._output import progress, run_from, use_devices, use_dtype, write_result
+from ._tuned import read_tuned
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -29,20 +32,39 @@ def run(arguments: Sequence[str]) -> int:
     parser = Parser(prog="widthwise train", description="Train one network.")
     add_run_flags(parser, "train")
     add_cache_flag(parser)
-    parser.add_argument("--rate", type=float, required=True, help="base learning rate")
+    parser.add_argument("--rate", type=float, help="base learning rate (with --tuned: the tuned one)")
+    parser.add_argument("--tuned", metavar="FILE", help="of `widthwise tune`: its rate, and its settings beneath these")
     parser.add_argument("--seed", type=int, default=0, help="of initialization, data order and noise (0)")
     parser.add_argument("--out", metavar="DIR", help="store the run and its checkpoints; resumes")
+    parser.add_argument(
+        "--distributed", action="store_true",
+        help="one of several processes with the same command: of SLURM or Open MPI, or named by the next three; --out "
+        "and data on a file system that all see",
+    )  # fmt: skip
+    parser.add_argument("--coordinator", metavar="HOST:PORT", help="where the first process listens")
+    parser.add_argument("--num-processes", type=int, help="how many there are")
+    parser.add_argument("--process-id", type=int, help="which of them this is, from 0")
     parser.add_argument("--json", metavar="FILE", help="write the result")
+    parser.add_argument("--tensorboard", metavar="DIR", help="copy the metrics of every epoch there")
     values = parser.parse_all(arguments)
-    spec = run_from(given(values))
+    rate = values.rate
+    flags = given(values)
+    if values.tuned is not None:
+        tuned = read_tuned(values.tuned)
+        flags, rate = tuned.beneath(flags), 2.0**tuned.log2_rate if rate is None else rate
+    if rate is None:
+        raise InputError("--rate is required: a number, or --tuned FILE of `widthwise tune`")
+    spec = run_from(flags)
     if spec.steps is None and spec.epochs is None:
         spec = spec.model_copy(update={"epochs": 1})
-    if not 0 < values.rate < math.inf:
-        raise InputError(f"--rate is {values.rate}: it must be positive and finite")
+    if not 0 < rate < math.inf:
+        raise InputError(f"--rate is {rate}: it must be positive and finite")
     use_dtype(spec)
-    use_devices(spec)
+    several = _joined(values, spec)
     use_compilation_cache(not values.no_compilation_cache)
-    result = _trained(spec, values.rate, values.seed, values.out)
+    result = _trained(spec, rate, values.seed, values.out, several, values.tensorboard)
+    if several and not _first():
+        return 0
     for name, value in result.items():
         if name != "spec":
             print(f"{name:24s}{value}")
@@ -50,10 +72,36 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _trained(spec: Run, rate: float, seed: int, out: str | None) -> dict[str, Any]:
-    from ..sweep import RunStore, content_hash
+def _joined(values: Any, spec: Run) -> bool:
+    """Whether this process is one of several; if so it has met the others."""
+    own = (values.coordinator, values.num_processes, values.process_id)
+    if not values.distributed:
+        if any(value is not None for value in own):
+            raise InputError("--coordinator, --num-processes and --process-id go with --distributed")
+        use_devices(spec)
+        return False
+    # SLURM tells how many tasks share the devices; elsewhere a CPU's cores are counted by the flag alone.
+    use_devices(spec, max(1, values.num_processes or int(os.environ.get("SLURM_NTASKS", "1"))))
+    from ..training import join
+
+    join(*own)
+    return True
+
+
+def _first() -> bool:
+    """Whether this is the process that speaks and writes."""
+    import jax
+
+    return jax.process_index() == 0
+
+
+def _trained(
+    spec: Run, rate: float, seed: int, out: str | None, several: bool = False, tensorboard: str | None = None
+) -> dict[str, Any]:
+    from ..sweep import RunStore, TensorBoard, content_hash
     from ..training import train
 
+    mirror = None if tensorboard is None or (several and not _first()) else TensorBoard(tensorboard)
     data = data_of(spec)
     choosing = None
     if spec.validation is not None:
@@ -61,12 +109,14 @@ def _trained(spec: Run, rate: float, seed: int, out: str | None) -> dict[str, An
     table = table_of(spec)
     rule = algorithm_of(spec, table)
     whole = identity(spec, data.digest, table) | {"rate": rate, "seed": seed}
-    store = None if out is None else RunStore.open(out, kind="train", spec=whole)
+    store = None if out is None or (several and not _first()) else RunStore.open(out, kind="train", spec=whole)
     build = build_of(spec, table, data.in_size, data.out_size, data.image_shape)
     bar = None
 
     def tell(told: Any) -> None:
         nonlocal bar
+        if mirror is not None:
+            mirror.progress(told)
         bar = progress(told.total, "steps") if bar is None else bar
         shown = " ".join(
             f"{k} {told.metrics[k]:.3g}" for k in ("loss", "accuracy", "residual_median") if k in told.metrics
@@ -86,6 +136,7 @@ def _trained(spec: Run, rate: float, seed: int, out: str | None) -> dict[str, An
             decay=spec.schedule,
             seed=seed,
             devices=spec.devices,
+            mesh=mesh_of(spec),
             checkpoint=None if out is None else Path(out) / "checkpoint",
             identity=content_hash(whole),
             on_progress=tell,
@@ -98,6 +149,8 @@ def _trained(spec: Run, rate: float, seed: int, out: str | None) -> dict[str, An
     finally:
         if bar is not None:
             bar.close()
+        if mirror is not None:
+            mirror.close()
         if store is not None:
             store.close()
 

@@ -6,49 +6,53 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import InputError
-from ..config import (
-    LOSSES,
-    PREDICTIVE_CODING,
-    Run,
-    algorithm_of,
-    build_of,
-    data_of,
-    found,
-    identity,
-    optimizer_settings,
-    table_of,
-)
-from ..parameterization import Parameterization
+from ..config import PREDICTIVE_CODING, Run, data_of, identity
 from ._compilation import use_compilation_cache
+from ._engine import add_engine_flags, check_engine_flags, engine_of
 from ._flags import PLURAL, Parser, add_cache_flag, add_run_flags, given
-from ._output import progress, run_from, use_dtype, write_result
+from ._output import progress, run_from, runs_told, use_dtype, write_result
+from ._tuned import Tuned, read_tuned
 
-STEPS = 40
+LOG2_RATES = (-5.0, 2.0, 0.5)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run a sweep, or what is left of it."""
     values = _parser().parse_all(arguments)
-    axis, runs = expanded(given(values), values.grid)
+    tuned = None if values.verify is None else _to_verify(values)
+    axis, runs = expanded(_settings(given(values), tuned), values.grid)
     if values.activity_rate is not None and values.log2_activity_rates is not None:
         raise InputError(f"--activity-rate {values.activity_rate} and --log2-activity-rates: give one of them")
+    check_engine_flags(values)
     use_dtype(runs[0])
     use_compilation_cache(not values.no_compilation_cache)
-    from ..sweep import RunStore, grid, run_sweep
+    from ..sweep import RunStore, TensorBoard, around, grid, run_sweep
+    from ..sweep.engines import training_of
 
-    rates = grid(*values.log2_rates)
+    mirror = None if values.tensorboard is None else TensorBoard(values.tensorboard)
+    rates = grid(*(values.log2_rates or LOG2_RATES)) if tuned is None else around(tuned.log2_rate)
     swept = {"log2_rates": rates}
     if values.log2_activity_rates is not None:
         swept["log2_activity_rates"] = grid(*values.log2_activity_rates, what="log2 activity rates")
     data = data_of(runs[0])
     groups, identities = _groups(runs, data, swept.get("log2_activity_rates"))
-    training = _training(runs[0], groups[0].table)
-    _tried(groups, training, len(data.x_train))
+    training = training_of(runs[0], groups[0].table)
+    tried(groups, training, len(data.x_train))
+    engine = engine_of(values, runs, groups, identities, data, rates)
     # By number, so that a refusal to resume names the setting that differs.
     numbered = {str(index): one for index, one in enumerate(identities)}
     whole = {"groups": numbered, "seeds": values.seeds} | swept
     store = None if values.out is None else RunStore.open(values.out, kind="transfer", spec=whole)
-    bar = progress(sum(len(group.members(rates, range(values.seeds))) for group in groups), "runs")
+    total = sum(len(group.members(rates, range(values.seeds))) for group in groups)
+    already = 0 if store is None else len(store)
+    bar = progress(total, "runs")
+    count = runs_told(bar, total, already)
+
+    def tell(rows: list[dict[str, Any]]) -> None:
+        count(rows)
+        if mirror is not None:
+            mirror.runs(rows)
+
     try:
         result = run_sweep(
             groups,
@@ -61,8 +65,11 @@ def run(arguments: Sequence[str]) -> int:
             identities=identities,
             command=shlex.join(["widthwise", "transfer", *arguments]),
             store=store,
-            on_runs=lambda count: bar.advance(count),
+            engine=engine,
+            on_runs=tell,
         )
+        if tuned is not None:
+            result.payload["verification"] = _verified(result.curves, tuned)
         if values.out is not None:
             print(f"report: {result.write(values.out)}")
     finally:
@@ -71,25 +78,60 @@ def run(arguments: Sequence[str]) -> int:
             store.close()
     print(result.summary())
     write_result(values.json, result.payload)
-    return 0
+    return 0 if tuned is None or all(row["passes"] for row in result.payload["verification"]["rows"]) else 1
+
+
+def _to_verify(values: Any) -> Tuned:
+    """The tuned rate that a sweep verifies.
+
+    **Raises:** `InputError` for rates given beside it, and where no size is named to verify it at.
+    """
+    for name in ("log2_rates", "log2_activity_rates"):
+        if getattr(values, name) is not None:
+            raise InputError(f"--{name.replace('_', '-')} and --verify: the rates are those around the tuned one")
+    if values.width is None and values.depth is None:
+        raise InputError(f"--verify {values.verify}: name the size to verify at, as --widths 1024")
+    return read_tuned(values.verify)
+
+
+def _settings(flags: dict[str, Any], tuned: Tuned | None) -> dict[str, Any]:
+    """The flags of a sweep, over what was tuned where a tuned rate is verified."""
+    if tuned is None:
+        return flags
+    values = tuned.beneath(flags)
+    return {name: [value] if name in PLURAL and name not in flags else value for name, value in values.items()}
+
+
+def _verified(curves: list[dict[str, Any]], tuned: Tuned) -> dict[str, Any]:
+    """What the report and the text say of the tuned rate."""
+    from ..sweep import verify
+
+    return {"tuned_at": tuned.place, "rows": verify(curves, tuned.log2_rate)}
 
 
 def _parser() -> Parser:
     parser = Parser(prog="widthwise transfer", description="Find the best rate at every size.")
     add_run_flags(parser, "transfer")
     add_cache_flag(parser)
+    add_engine_flags(parser)
     parser.add_argument(
-        "--log2-rates", nargs=3, type=float, default=[-5.0, 2.0, 0.5], metavar=("START", "STOP", "STEP"),
+        "--log2-rates", nargs=3, type=float, metavar=("START", "STOP", "STEP"),
         help="grid of the base rate's log2, STOP included (-5 2 0.5)",
     )  # fmt: skip
     parser.add_argument(
         "--log2-activity-rates", nargs=3, type=float, metavar=("START", "STOP", "STEP"),
         help="grid of the activity rate's log2, instead of one: every pair of rates is run",
     )  # fmt: skip
+    parser.add_argument(
+        "--verify", metavar="FILE",
+        help="of `widthwise tune`: run its settings at these sizes, at its rate and two on either side; exit code 1 "
+        "where its rate costs more than 5 %%",
+    )  # fmt: skip
     parser.add_argument("--grid", action="store_true", help="several widths and several depths: every pair of them")
     parser.add_argument("--seeds", type=int, default=3, help="how many (3)")
     parser.add_argument("--out", metavar="DIR", help="store runs, transfer.json and report.html; resumes")
     parser.add_argument("--json", metavar="FILE", help="write what transfer.json holds")
+    parser.add_argument("--tensorboard", metavar="DIR", help="copy every run's curve and measurements there")
     return parser
 
 
@@ -97,39 +139,16 @@ def _groups(
     runs: Sequence[Run], data: Any, log2_activity_rates: Sequence[float] | None
 ) -> tuple[list[Any], list[dict[str, Any]]]:
     """The sweep's groups, one a run, and what defines each."""
-    from ..sweep import Group
+    from ..sweep.engines import group_of
 
     # As with other settings of predictive coding: backprop goes without beside it, and refuses it alone.
     users = {run.algorithm for run in runs} & {"pc"} or {runs[0].algorithm}
     groups, identities = [], []
     for spec, name in zip(runs, _labels(runs), strict=True):
-        table = table_of(spec)
-        labels = {
-            "algorithm": spec.algorithm,
-            "parameterization": name,
-            "optimizer": table.optimizer,
-            "width": spec.width,
-            "depth": spec.depth,
-        }
-        build = build_of(spec, table, data.in_size, data.out_size, data.image_shape)
-        activity = log2_activity_rates if spec.algorithm in users else None
-        groups.append(Group(build, algorithm_of(spec, table), table, labels, activity))
-        identities.append(identity(spec, data.digest, table))
+        group = group_of(spec, name, data, log2_activity_rates if spec.algorithm in users else None)
+        groups.append(group)
+        identities.append(identity(spec, data.digest, group.table))
     return groups, identities
-
-
-def _training(run: Run, table: Parameterization) -> Any:
-    """How every run of the sweep is trained."""
-    from ..sweep import Training
-
-    return Training(
-        STEPS if run.steps is None and run.epochs is None else run.steps,
-        run.epochs,
-        run.batch_size,
-        found(run.loss, LOSSES),
-        decay=run.schedule,
-        **optimizer_settings(run, table),
-    )
 
 
 def expanded(values: dict[str, Any], grid: bool = False) -> tuple[str, list[Run]]:
@@ -183,7 +202,7 @@ def _labels(runs: Sequence[Run]) -> list[str]:
     return labels
 
 
-def _tried(groups: Sequence[Any], training: Any, count: int) -> None:
+def tried(groups: Sequence[Any], training: Any, count: int) -> None:
     """Every group's settings, tried before hours are spent: abstractly built, nothing computed."""
     import jax
 

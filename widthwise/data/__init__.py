@@ -13,4 +13,5 @@ from widthwise.data._teachers import mlp_teacher as mlp_teacher
 
 from ._places import cache_folder as cache_folder
 from ._places import found_on_disk as found_on_disk
+from ._places import private_folder as private_folder
 from ._sources import SOURCES as SOURCES

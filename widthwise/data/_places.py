@@ -1,6 +1,8 @@
 """Where the files of a data set lie: on this machine, or at the mirrors, from which they are fetched once."""
 
+import errno
 import os
+import stat
 import sys
 from pathlib import Path
 
@@ -58,6 +60,19 @@ def cache_folder(name: str) -> Path:
 
     # A folder of its own: MNIST's files and Fashion-MNIST's have the same names.
     return Path(os.environ.get("WIDTHWISE_CACHE") or pooch.os_cache("widthwise")).expanduser() / name
+
+
+def private_folder(folder: Path) -> Path:
+    """A folder whose files are executed, made where it is missing: compiled programs, pickled jobs.
+
+    **Raises:** `OSError` where it cannot be made, or where others could write to it.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=stat.S_IRWXU, exist_ok=True)
+    found = folder.stat()
+    if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise OSError(errno.EPERM, "others may write there", str(folder))
+    return folder
 
 
 def _download(name: str, source: Source, file: SourceFile, folder: Path) -> None:

@@ -3,8 +3,11 @@
 from ._conditioning import conditioning_figure as conditioning_figure
 from ._drift import drift_figure as drift_figure
 from ._figures import transfer_figure as transfer_figure
+from ._html import FIGURES as FIGURES
 from ._html import render as render
 from ._html import write as write
+from ._maps import map_figure as map_figure
+from ._measured import measured_figure as measured_figure
 from ._plane import plane_figure as plane_figure
 from ._save import SUFFIXES as SUFFIXES
 from ._save import save as save
@@ -19,3 +22,4 @@ from ._tables import settled_table as settled_table
 from ._tables import summary_table as summary_table
 from ._verdict import Verdict as Verdict
 from ._verdict import verdicts as verdicts
+from ._verdict import verifications as verifications

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from ._groups import AXES, Group, Payload, groups
 from ._style import ACTIVITY_RATE, COLORS, RATE, Look, key, leftmost, legend, panels, rate_ticks, size_ticks, styled
 from ._verdict import headline
+from ._words import with_error
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,18 +27,30 @@ def drift_figure(payload: Payload) -> "Figure":
     """
     found = groups(payload)
     rows = [(kind, members) for axis in AXES for kind in KINDS if (members := _members(found, axis, kind))]
-    looks = _looks(found)
+    chosen = looks(found)
     with styled():
         figure, grid = panels(
             2 * len(rows), 2, height=2.7, share="row" if len({kind for kind, _ in rows}) > 1 else "all"
         )
         for row, (kind, members) in enumerate(rows):
-            _draw_best(grid[2 * row], members, looks, kind)
-            _draw_stable(grid[2 * row + 1], members, looks, kind)
-        legend(figure, [key(rule, **look) for rule, look in looks.items()], "outside upper left", 4)
+            _draw_best(grid[2 * row], members, chosen, kind)
+            _draw_stable(grid[2 * row + 1], members, chosen, kind)
+        legend(figure, [key(_slope(found, rule), **look) for rule, look in chosen.items()], "outside upper left", 2)
         words = [f"{group.title}, {group.axis}: {headline(group)}." for group in found]
         figure.set_label(" ".join(["Best and largest stable base learning rate against size.", *words]))
     return figure
+
+
+def _slope(found: Sequence[Group], rule: str) -> str:
+    """A rule with how far its best rate drifts, and the standard error of that."""
+    group = next(group for group in found if group.title == rule)
+    drift = group.scalar("drift_octaves_per_doubling")
+    return rule if drift is None else f"{rule}: {drift_words(group)}"
+
+
+def drift_words(group: Group) -> str:
+    """The drift in octaves per doubling of the size, with its standard error."""
+    return f"{with_error(group.scalar('drift_octaves_per_doubling'), group.scalar('drift_se'), sign=True)} per doubling"
 
 
 def _members(found: Sequence[Group], axis: str, kind: str) -> list[Group]:
@@ -45,7 +58,7 @@ def _members(found: Sequence[Group], axis: str, kind: str) -> list[Group]:
     return [group for group in found if group.axis == axis and (kind == "" or group.surfaces)]
 
 
-def _looks(found: Sequence[Group]) -> dict[str, Look]:
+def looks(found: Sequence[Group]) -> dict[str, Look]:
     """The look of each rule: its parameterization's colour, its algorithm's dashes and marker, or its place's."""
     names = list(dict.fromkeys(group.parameterization for group in found))
     algorithms = list(dict.fromkeys(group.algorithm for group in found))
@@ -68,19 +81,19 @@ def _looks(found: Sequence[Group]) -> dict[str, Look]:
     }
 
 
-def _draw_best(axes: "Axes", members: Sequence[Group], looks: dict[str, Look], kind: str) -> None:
+def _draw_best(axes: "Axes", members: Sequence[Group], chosen: dict[str, Look], kind: str) -> None:
     for group in members:
         sizes, rates = _points(group, f"optimum_{kind}log2")
         errors = [group.value(f"optimum_{kind}se", size) or 0.0 for size in sizes]
-        axes.errorbar(sizes, rates, yerr=errors, capsize=2.5, **looks[group.title])
+        axes.errorbar(sizes, rates, yerr=errors, capsize=2.5, **chosen[group.title])
         bounds = [(s, y) for s, y in zip(sizes, rates, strict=True) if group.bound(s, kind)]
-        axes.plot([s for s, _ in bounds], [y for _, y in bounds], **looks[group.title] | HOLLOW)
+        axes.plot([s for s, _ in bounds], [y for _, y in bounds], **chosen[group.title] | HOLLOW)
     _frame(axes, members, f"best {KINDS[kind]}", kind)
 
 
-def _draw_stable(axes: "Axes", members: Sequence[Group], looks: dict[str, Look], kind: str) -> None:
+def _draw_stable(axes: "Axes", members: Sequence[Group], chosen: dict[str, Look], kind: str) -> None:
     for group in members:
-        axes.plot(*_points(group, f"largest_stable_{kind}log2"), **looks[group.title])
+        axes.plot(*_points(group, f"largest_stable_{kind}log2"), **chosen[group.title])
     _frame(axes, members, f"largest stable {KINDS[kind]}", kind)
 
 

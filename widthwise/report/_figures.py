@@ -53,8 +53,8 @@ def transfer_figure(payload: Payload) -> "Figure":
     with styled():
         figure, grid = panels(len(found), columns, height=3.3)
         colors = {axis: shades([s for g in found if g.axis == axis for s in g.sizes]) for axis in AXES}
-        for axes, group in zip(grid, found, strict=True):
-            _draw_panel(axes, group, colors.get(group.axis) or shades(group.sizes))
+        for index, (axes, group) in enumerate(zip(grid, found, strict=True)):
+            _draw_panel(axes, group, colors.get(group.axis) or shades(group.sizes), index)
         if grid:
             _title(grid, found)
             _frame_losses(grid, found)
@@ -65,7 +65,7 @@ def transfer_figure(payload: Payload) -> "Figure":
     return figure
 
 
-def _draw_panel(axes: "Axes", group: Group, colors: dict[int, Any]) -> None:
+def _draw_panel(axes: "Axes", group: Group, colors: dict[int, Any], index: int) -> None:
     for size, line in group.lines.items():
         if line.rates:
             below = [m - low for m, low in zip(line.mean, line.low, strict=True)]
@@ -81,7 +81,8 @@ def _draw_panel(axes: "Axes", group: Group, colors: dict[int, Any]) -> None:
             (best, "optimum", BOUND if group.bound(size) else OPTIMUM),
         ):
             if rate is not None and (height := line.at(rate)) is not None:
-                axes.plot([rate], [height], color=colors[size], label=f"_{kind} {size}", zorder=4, **look)
+                name = f"{kind}-{index}-{size}"
+                axes.plot([rate], [height], color=colors[size], label=f"_{kind} {size}", gid=name, zorder=4, **look)
     if any(line.rates for line in group.lines.values()):
         rate_ticks(axes.xaxis)
     else:
@@ -104,21 +105,31 @@ def _title(grid: Sequence["Axes"], found: Sequence[Group]) -> None:
 
 
 def _frame_losses(grid: Sequence["Axes"], found: Sequence[Group]) -> None:
-    lines = [line for group in found for line in group.lines.values()]
-    low = min((y for line in lines for y in line.low), default=None)
-    best = min((y for line in lines for y in line.mean), default=None)
-    high = max((y for line in lines for y in line.high), default=None)
+    ends = loss_range(found)
     for axes in grid:
         if leftmost(axes):
             axes.set_ylabel("final loss, mean over seeds")
-    if low is None or best is None or high is None:
+    if ends is None:
         for axes in grid:
             axes.set_yticks([])
-    elif best > 0:
-        high = min(high, TALLEST * best)
-        grid[0].set_ylim(max(low, best / 10) / 1.15, high * 1.15)
+    elif ends[0] > 0:
+        grid[0].set_ylim(*ends)
         for axes in grid:
             loss_ticks(axes)
+
+
+def loss_range(found: Sequence[Group]) -> tuple[float, float] | None:
+    """The ends of the axis of losses that all panels share; None without losses, (0, 0) where the least is 0."""
+    lines = [line for group in found for line in group.lines.values()]
+    means = [y for line in lines for y in line.mean]
+    if not means:
+        return None
+    low, best, high = (
+        min(y for line in lines for y in line.low),
+        min(means),
+        max(y for line in lines for y in line.high),
+    )
+    return (max(low, best / 10) / 1.15, min(high, TALLEST * best) * 1.15) if best > 0 else (0.0, 0.0)
 
 
 def _size_legend(figure: "Figure", colors: dict[str, dict[int, Any]], columns: int) -> None:

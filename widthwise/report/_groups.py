@@ -101,7 +101,7 @@ class Group:
 
     **Arguments:** `lines`: loss against rate by size, at the size's best activity rate where these were swept;
     `surfaces`: loss over both rates by size, where they were swept; `place`: the fixed other size, like `depth 16`,
-    where the rule has several lines along this axis.
+    where the rule has several lines along this axis; `costs`: median seconds of a run by size, where they are known.
     """
 
     algorithm: str
@@ -112,6 +112,7 @@ class Group:
     lines: dict[int, Line]
     surfaces: dict[int, Surface] = dataclasses.field(default_factory=dict)
     place: str = ""
+    costs: dict[int, float] = dataclasses.field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -157,6 +158,9 @@ def groups(payload: Payload) -> list[Group]:
     runs: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for run in payload.get("curves") or []:
         runs[_rule(run)].append(run)
+    costs: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+    for row in payload.get("costs") or []:
+        costs[_rule(row)].append(row)
     summaries = {(*_rule(row), *_line(row)): row for row in payload.get("summary") or []}
     named = {key[:3] for key in summaries}
     for rule in runs.keys() - named:
@@ -170,14 +174,18 @@ def groups(payload: Payload) -> list[Group]:
     for key in keys:
         axis, at = key[3:]
         place = f"{_other(axis)} {at}" if lines[key[:4]] > 1 else ""
-        found.append(_group(key[:4], summaries[key], _arm(runs[key[:3]], axis, at), place))
+        arm, paid = (_arm(rows.get(key[:3], []), axis, at) for rows in (runs, costs))
+        seconds = {size: value for size, (row, *_) in paid.items() if (value := finite(row.get("seconds"))) is not None}
+        found.append(_group(key[:4], summaries[key], arm, place, seconds))
     return found
 
 
-def _group(key: tuple[str, str, str, str], summary: Row, arm: dict[int, list[Row]], place: str) -> Group:
+def _group(
+    key: tuple[str, str, str, str], summary: Row, arm: dict[int, list[Row]], place: str, costs: dict[int, float]
+) -> Group:
     surfaces = {size: found for size, runs in arm.items() if (found := Surface.of(runs)).rates}
     lines = {size: Line.of(_at_best(runs, surfaces.get(size))) for size, runs in arm.items()}
-    return Group(*key, summary=summary, lines=lines, surfaces=surfaces, place=place)
+    return Group(*key, summary=summary, lines=lines, surfaces=surfaces, place=place, costs=costs)
 
 
 def _line(summary: Row) -> tuple[str, int | None]:

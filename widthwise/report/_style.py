@@ -48,9 +48,9 @@ def styled(**extra: Any) -> Iterator[None]:
 
 
 def panels(
-    count: int, columns: int, height: float, share: Literal["all", "row"] = "all"
+    count: int, columns: int, height: float, share: Literal["all", "row", False] = "all"
 ) -> tuple["Figure", list["Axes"]]:
-    """A figure with so many panels, all or those of a row sharing their y axis; places left over stay empty."""
+    """A figure with so many panels, all, those of a row or none sharing their y axis; places left over stay empty."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 

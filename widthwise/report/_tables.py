@@ -107,15 +107,22 @@ def settled_table(payload: Payload) -> Table:
 
 
 def scaling_table(table: Row) -> Table:
-    """The exponents of one parameterization: a row per role, a column per letter that any role has.
+    """The exponents of one parameterization: a row per role, a column per letter, of depth where it is not 0 for all.
 
     **Arguments:** `table`: one value of the payload's `tables`.
     """
     roles: dict[str, Row] = table.get("roles") or {}
-    letters = list(dict.fromkeys(letter for row in roles.values() for letter in row))
+    letters = list(dict.fromkeys(letter for row in roles.values() for letter in row if _shown(letter, roles)))
     rows = [[role.replace("_", " "), *(exponent(row.get(letter)) for letter in letters)] for role, row in roles.items()]
     heads = [letter.replace("_depth", " (depth)") for letter in letters]
     return Table(["role", *heads], [False, *(True for _ in letters)], rows)
+
+
+def _shown(letter: str, roles: dict[str, Row]) -> bool:
+    """Whether a letter has a column: powers, which the letters are made from, are for programs."""
+    values = [row.get(letter) for row in roles.values()]
+    powers = any(isinstance(value, dict) for value in values)
+    return not powers and (not letter.endswith("_depth") or any(value not in (None, 0, "0") for value in values))
 
 
 def settings_table(payload: Payload) -> Table:

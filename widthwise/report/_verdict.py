@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from ._groups import Group, Payload, groups
-from ._words import decimal, listed, octaves, percent
+from ._groups import Group, Payload, Row, finite, groups
+from ._words import NONE, decimal, label, listed, name, octaves, percent
 
 # ‖C‖ above which predictive coding's update differs visibly from its wide limit.
 CURVED = 0.1
@@ -21,6 +21,32 @@ class Verdict:
 def verdicts(payload: Payload) -> list[Verdict]:
     """One verdict for each algorithm, parameterization, optimizer, axis and, on a grid of sizes, other size."""
     return [Verdict(group.title, sentence(group), transfers(group)) for group in groups(payload)]
+
+
+def verifications(payload: Payload) -> list[Verdict]:
+    """One verdict for each rule and size at which a tuned rate was verified; none where none was."""
+    found = payload.get("verification") or {}
+    place = name(found.get("tuned_at") or "another size")
+    return [Verdict(_place(row), _verification(row, place), bool(row.get("passes"))) for row in found.get("rows") or []]
+
+
+def _place(row: Row) -> str:
+    rule = label(*(row.get(key) or "?" for key in ("algorithm", "parameterization", "optimizer")))
+    return f"{rule}, width {row.get('width', NONE)}, depth {row.get('depth', NONE)}"
+
+
+def _verification(row: Row, place: str) -> str:
+    """What the rate that was tuned elsewhere costs here."""
+    regret, tuned, best = (finite(row.get(key)) for key in ("regret", "log2_rate", "best_log2_rate"))
+    start = f"the rate tuned at {place}, {decimal(tuned)} in log₂,"
+    if regret is None:
+        return f"{start} diverges or has no loss here. Not verified."
+    error = finite(row.get("regret_se"))
+    cost = percent(regret) if error is None else f"{decimal(100 * regret, 1)} ± {decimal(100 * error, 1)} %"
+    if row.get("at_edge"):
+        return f"{start} costs at least {cost}: the best rate, {decimal(best)}, is the last that was run. Not verified."
+    answer = "Verified." if row.get("passes") else "Not verified."
+    return f"{start} costs {cost} against the best rate here, {decimal(best)}. {answer}"
 
 
 def transfers(group: Group) -> bool | None:

@@ -72,6 +72,10 @@ class Training:
         return total
 
 
+Rows = list[dict[str, Any]]
+OnRuns = Callable[[Rows], None]
+
+
 def run_group(
     group: Group,
     data: Dataset,
@@ -79,17 +83,29 @@ def run_group(
     log2_rates: Sequence[float],
     seeds: Sequence[int],
     *,
-    on_runs: Callable[[int], None] = lambda count: None,
-) -> list[dict[str, Any]]:
+    on_runs: OnRuns = lambda rows: None,
+) -> Rows:
     """Train every member of a group and measure it.
 
-    **Arguments:** `group`, `data`, `training`; `log2_rates`: of the base rate; `seeds`; `on_runs`: told how many runs
-    have ended.
+    **Arguments:** `group`, `data`, `training`; `log2_rates`: of the base rate; `seeds`; `on_runs`: told the rows of
+    runs as they end.
 
     **Returns:** one row a run, in the order of `group.members`: the labels, `gamma_bar`, `output_precision`, `seed`,
     `log2_rate`, `log2_activity_rate`, `final_loss` (on the whole training set after the last step), `diverged`,
     `residual_median`, `iterations_median`, `settled` (share of examples), `cosine_to_backprop`, `cosine_layer_min`,
     `curvature` (None where the algorithm has none), `curve`, `seconds`.
+    """
+    return group_runner(group, data, training, seeds)(group.members(log2_rates, seeds), on_runs)
+
+
+def group_runner(
+    group: Group, data: Dataset, training: Training, seeds: Sequence[int]
+) -> Callable[[Sequence[Member], OnRuns], Rows]:
+    """A function that trains members of a group, which need not be known yet: its program is compiled once a shape.
+
+    **Arguments:** as of `run_group`.
+
+    **Returns:** `run(members, on_runs) -> rows`.
     """
     builts = [group.build(streams(seed).init) for seed in seeds]
     if builts[0].table != group.table:
@@ -114,15 +130,24 @@ def run_group(
     )
     program = _program(builts[0], group.algorithm, training, total)
     zero = _loss_of_zero(train_data, training.loss)
-    members = group.members(log2_rates, seeds)
     # One network's convolutions are large products already.
     images = builts[0].network.image_shape is not None
-    chunk = 1 if images else _chunk_size(group.labels["width"], len(seeds) * len(log2_rates))
-    rows: list[dict[str, Any]] = []
-    for found, seconds in _chunks(program, shared, _arguments(members, seeds, dtype), chunk):
-        rows += [_row(one, zero, seconds) for one in found]
-        on_runs(len(found))
-    return [group.described() | member._asdict() | row for member, row in zip(members, rows, strict=True)]
+    described = group.described()
+
+    def run(members: Sequence[Member], on_runs: OnRuns) -> Rows:
+        runs = len({(one.seed, one.log2_rate) for one in members})
+        chunk = 1 if images else _chunk_size(group.labels["width"], runs)
+        rows: Rows = []
+        for found, seconds in _chunks(program, shared, _arguments(members, seeds, dtype), chunk):
+            ended = [
+                described | member._asdict() | _row(one, zero, seconds)
+                for member, one in zip(members[len(rows) :], found, strict=False)
+            ]
+            on_runs(ended)
+            rows += ended
+        return rows
+
+    return run
 
 
 class _Shared(NamedTuple):

@@ -39,12 +39,12 @@ class RunStore:
         self.dropped = 0
         self.corrupt = 0
         self._file = file
-        self._hashes: set[str] = set()
+        self._offsets: dict[str, int] = {}  # of each run's last record; the records themselves stay on the disk
         self._open = ExitStack()
 
     @classmethod
     def open(
-        cls, directory: str | os.PathLike[str], *, kind: Literal["transfer", "train"], spec: dict[str, Any]
+        cls, directory: str | os.PathLike[str], *, kind: Literal["transfer", "train", "tune"], spec: dict[str, Any]
     ) -> "RunStore":
         """Creates or resumes a run directory and locks it until the store is closed.
 
@@ -87,6 +87,25 @@ class RunStore:
         """
         return _records(self.directory / "records.jsonl")
 
+    def of(self, hashes: Iterable[str]) -> Iterator[dict]:
+        """Stored records, read one after the other, so that memory does not grow with what is stored.
+
+        **Arguments:** `hashes`: of records that are stored.
+
+        **Returns:** their records, in the order of the hashes.
+        """
+        path = self.directory / "records.jsonl"
+        with _explained(path), _plain(path).open("rb") as file:
+            for name in hashes:
+                file.seek(self._offsets[name])
+                record = _loads(file.readline(LONGEST_LINE + 1))
+                if record is None or record.get("hash") != name:
+                    raise InputError(f"{path} was changed by another program: run the same command again")
+                yield record
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
     def finished(self, hashes: Iterable[str]) -> bool:
         """Whether a group is complete: every one of its members is stored.
 
@@ -94,7 +113,7 @@ class RunStore:
 
         **Returns:** false if any member is missing; the whole group is then to be run again.
         """
-        return self._hashes.issuperset(hashes)
+        return all(name in self._offsets for name in hashes)
 
     def append(self, records: list[dict[str, Any]]) -> None:
         """Stores the records of one group; on return they are on the disk.
@@ -114,31 +133,36 @@ class RunStore:
                     f"the record of run {record['hash']} has {len(lines[-1])} bytes, expected at most "
                     f"{LONGEST_LINE}: take fewer --steps or --epochs"
                 )
-        self._write(b"".join(lines))
-        self._hashes.update(record["hash"] for record in records)
+        start = self._write(b"".join(lines))
+        for record, line in zip(records, lines, strict=True):
+            self._offsets[record["hash"]] = start
+            start += len(line)
 
-    def _write(self, block: bytes) -> None:
+    def _write(self, block: bytes) -> int:
         end = self._file.seek(0, os.SEEK_END)
+        rest = memoryview(block)
         try:
-            rest = memoryview(block)
             while rest:  # the kernel may take less than it was given, above all on a full disk
                 rest = rest[self._file.write(rest) :]
             os.fsync(self._file.fileno())
         except BaseException as error:  # Ctrl-C too: a torn line must not stand before the next group
-            with suppress(OSError):
-                self._file.truncate(end)
+            # A group that was written whole and then interrupted stays: it need not be trained again.
+            if rest or isinstance(error, OSError):
+                with suppress(OSError):
+                    self._file.truncate(end)
             if isinstance(error, OSError):
                 _fail(self.directory, error)
             raise
+        return end
 
     def _recover(self) -> None:
-        end = 0
-        for line_end, record in _scan(self.directory / "records.jsonl"):
-            end = line_end
+        start = end = 0
+        for end, record in _scan(self.directory / "records.jsonl"):
             if record is None:
                 self.corrupt += 1
             else:
-                self._hashes.add(record["hash"])
+                self._offsets[record["hash"]] = start
+            start = end
         self.dropped = self._file.seek(0, os.SEEK_END) - end
         if self.dropped:
             self._file.truncate(end)
@@ -155,12 +179,43 @@ def read(directory: str | os.PathLike[str]) -> tuple[dict[str, Any], list[dict[s
     """
     home = Path(directory)
     with _explained(home):
-        if not (home / "spec.json").exists():
-            raise InputError(
-                f"{home} is not a run directory (no spec.json): expected the --out of an earlier "
-                "`widthwise transfer` or `widthwise train`"
-            )
+        _of_a_run(home)
         return _read_spec(home / "spec.json"), list(_records(home / "records.jsonl").values())
+
+
+def stream(directory: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
+    """The records of a run directory one after the other, as `read` gives them, in memory that does not grow with them.
+
+    **Arguments:** `directory`: a directory that `RunStore` has written.
+
+    **Raises:** `InputError` as `read` does.
+    """
+    home = Path(directory)
+    with _explained(home):
+        _of_a_run(home)
+        path = home / "records.jsonl"
+        if not os.path.lexists(path):
+            return
+        last = {record["hash"]: end for end, record in _scan(path) if record is not None}
+        yield from (record for end, record in _scan(path) if record is not None and last.get(record["hash"]) == end)
+
+
+def read_json(path: str | os.PathLike[str], longest: int = LONGEST_LINE) -> Any:
+    """Reads a JSON file that may come from anyone: plain data or nothing.
+
+    **Arguments:** `path`: the file; `longest`: bytes that it may have.
+
+    **Returns:** what it holds.
+
+    **Raises:** `InputError` if it is missing, too long, no JSON, a link or a device.
+    """
+    path = Path(path)
+    with _explained(path):
+        text = _bounded(path, longest)
+    try:
+        return json.loads(text, parse_constant=_refused)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON: {error}; run the command that wrote it again") from None
 
 
 def write_json(path: str | os.PathLike[str], payload: Any) -> None:
@@ -218,23 +273,47 @@ def content_hash(spec: dict[str, Any]) -> str:
     >>> content_hash({"width": 64, "rate": 0.5}) == content_hash({"rate": 0.5, "width": 64})
     True
     """
-    return hashlib.sha256(_dumps(spec, sort_keys=True)).hexdigest()[:16]
+    return content_hashes(spec, [{}])[0]
 
 
-def _dumps(value: Any, sort_keys: bool = False) -> bytes:
-    text = json.dumps(jsonable(value), sort_keys=sort_keys, separators=(",", ":"), allow_nan=False)
-    return text.encode("ascii")
+def content_hashes(spec: dict[str, Any], variations: Iterable[dict[str, Any]]) -> list[str]:
+    """The hashes of a spec with some fields in addition, one for each variation: what all share is converted once.
+
+    >>> content_hashes({"width": 64}, [{"seed": 0}])[0] == content_hash({"width": 64, "seed": 0})
+    True
+    """
+    plain = jsonable(spec)
+    return [hashlib.sha256(_compact(plain | jsonable(one), sort_keys=True)).hexdigest()[:16] for one in variations]
+
+
+def _dumps(value: Any) -> bytes:
+    return _compact(jsonable(value))
+
+
+def _compact(value: Any, sort_keys: bool = False) -> bytes:
+    return json.dumps(value, sort_keys=sort_keys, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def _refused(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _loads(text: bytes) -> dict | None:
-    def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"{constant} is not JSON")
-
     try:
-        value = json.loads(text, parse_constant=refuse)
+        value = json.loads(text, parse_constant=_refused)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _bounded(path: Path, longest: int) -> bytes:
+    """A plain file's content; one that is too large is refused before any of it is read."""
+    with _plain(path).open("rb") as file:
+        # It may grow meanwhile.
+        text = b"" if (large := os.fstat(file.fileno()).st_size > longest) else file.read(longest + 1)
+    if large or len(text) > longest:
+        raise InputError(f"{path} is larger than {longest} bytes: this program has not written it")
+    return text
 
 
 def _scan(path: Path) -> Iterator[tuple[int, dict | None]]:
@@ -260,9 +339,16 @@ def _records(path: Path) -> dict[str, dict]:
     return {record["hash"]: record for _, record in _scan(path) if record is not None}
 
 
+def _of_a_run(home: Path) -> None:
+    if not (home / "spec.json").exists():
+        raise InputError(
+            f"{home} is not a run directory (no spec.json): expected the --out of an earlier "
+            "`widthwise transfer` or `widthwise train`"
+        )
+
+
 def _read_spec(path: Path) -> dict[str, Any]:
-    with _plain(path).open("rb") as file:
-        content = _loads(file.read(LONGEST_LINE))
+    content = _loads(_bounded(path, LONGEST_LINE))
     if content and "schema_version" in content:
         _of_this_version(content, path)
         if isinstance(content.get("spec"), dict) and isinstance(content.get("kind"), str):

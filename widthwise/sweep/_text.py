@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..report import verdicts
+from ..report import verdicts, verifications
 from ._store import jsonable
 
 Row = dict[str, Any]
@@ -21,6 +21,7 @@ def summary_text(payload: dict[str, Any]) -> str:
         lines.append("".join(name for name, _ in columns))
         lines += ["".join(cell(index) for _, cell in columns) for index in range(len(row["sizes"]))]
     lines += [f"{verdict.label}: {verdict.sentence}" for verdict in verdicts(jsonable(payload))]
+    lines += [f"{verdict.label}: {verdict.sentence}" for verdict in verifications(jsonable(payload))]
     return "\n".join(lines)
 
 

@@ -6,10 +6,10 @@ import functools
 import inspect
 import itertools
 import math
-import platform
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,7 +17,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import __version__
 from .._errors import InputError
 from .._loss import Loss, mse
 from ..algorithms import AbstractAlgorithm
@@ -28,8 +27,9 @@ from ..parameterization import Parameterization, to_json
 from ..report import activity_figure, save, transfer_figure, write
 from ..training import SETTLED, UnsettledWarning
 from ._group import Group, with_activity_rate
-from ._run import Training, run_group
-from ._store import content_hash, jsonable, write_json
+from ._record import Records, device, records, run_names, versions
+from ._run import OnRuns, Rows, Training, run_group
+from ._store import jsonable, write_json
 from ._summary import summarize
 from ._text import summary_text
 
@@ -54,14 +54,22 @@ CURVE_FIELDS = (
     "residual_median",
     "iterations_median",
 )
+# What is kept of each run while a sweep goes on: for its curves and its summary.
+KEPT = (*CURVE_FIELDS, "settled", "curvature", "cosine_to_backprop", "seconds")
+# Trains the groups of some indices, and yields each one's index and records as it ends (sweep/engines).
+Ended = Generator[tuple[int, Records], None, None]
+Engine = Callable[[Sequence[int], OnRuns], Ended]
 
 
 @runtime_checkable
 class Store(Protocol):
     """Where records go: `sweep.RunStore`, or nothing."""
 
-    def records(self) -> dict[str, dict]:
-        """All records by hash."""
+    def finished(self, hashes: Iterable[str]) -> bool:
+        """Whether the runs of these names are all stored."""
+
+    def of(self, hashes: Iterable[str]) -> Iterator[dict]:
+        """The records of stored runs."""
 
     def append(self, records: list[dict[str, Any]]) -> None:
         """Store one group's records."""
@@ -148,7 +156,7 @@ def transfer(
     epsilon: float = 1e-8,
     weight_decay: float = 0.0,
     decay: str = "constant",
-    on_runs: Callable[[int], None] = lambda count: None,
+    on_runs: OnRuns = lambda rows: None,
 ) -> TransferResult:
     """Find the best rate at every size, and whether the smallest size's is good for the largest.
 
@@ -157,7 +165,8 @@ def transfer(
     for a grid, which is summarized over the widths at every depth and over the depths at every width; `log2_rates`:
     (start, stop, step) of the base rate, stop included; `log2_activity_rates`: the same of predictive coding's step
     of inference, which then replaces the relaxation's own `rate`: every pair of rates is run; `seeds`: how many; the
-    rest: how each run is trained (see `sweep.Training`); `on_runs`: told how many runs have ended.
+    rest: how each run is trained (see `sweep.Training`); `on_runs`: told the rows of runs as they end, for a
+    progress bar or a tracker of experiments.
 
     **Returns:** a `TransferResult`: `.summary()`, `.plot(path)`, `.write(directory)`, `.transfers`.
 
@@ -173,13 +182,7 @@ def transfer(
     groups = []
     for size in sizes:
         built = build(*size, jax.random.key(0))
-        labels = {
-            "algorithm": algorithm.name,
-            "parameterization": table.name,
-            "optimizer": table.optimizer,
-            "width": _width(built),
-            "depth": built.network.depth,
-        }
+        labels = labels_of(built, algorithm, table)
         groups.append(Group(functools.partial(build, *size), algorithm, table, labels, activity))
     settings = {"data": data.name, "steps": steps, "epochs": epochs, "batch_size": batch_size, "seeds": seeds}
     return run_sweep(groups, data, training, grid(*log2_rates), seeds, axis=axis, settings=settings, on_runs=on_runs)
@@ -215,13 +218,15 @@ def run_sweep(
     identities: Sequence[dict[str, Any]] | None = None,
     command: str = "",
     store: Store | None = None,
-    on_runs: Callable[[int], None] = lambda count: None,
+    engine: Engine | None = None,
+    on_runs: OnRuns = lambda rows: None,
 ) -> TransferResult:
     """Run all groups that are not stored yet, and summarize.
 
     **Arguments:** `groups`; `data`, `training`, `log2_rates`, `seeds`; `axis`: see `summarize`; `settings`: for the
     report; `identities`: what defines each group, hashed with seed and rate to name its runs; `command`: the exact
-    command; `store`: finished groups are read from it and new ones appended; `on_runs`.
+    command; `store`: finished groups are read from it and new ones appended; `engine`: what trains them; None for this
+    process, in order; `on_runs`.
 
     **Returns:** a `TransferResult`.
     """
@@ -232,24 +237,34 @@ def run_sweep(
             with_activity_rate(group.algorithm, jnp.ones(()))
     began = time.perf_counter()
     chosen = list(range(seeds))
-    rows: list[dict[str, Any]] = []
+    identities = [group.labels for group in groups] if identities is None else identities
+    names = [
+        run_names(identity, group.members(log2_rates, chosen))
+        for group, identity in zip(groups, identities, strict=True)
+    ]
+
+    def here(left: Sequence[int], told: OnRuns) -> Ended:
+        for index in left:
+            found = run_group(groups[index], data, training, log2_rates, chosen, on_runs=told)
+            yield index, records(names[index], index, identities[index], found, "local")
+
+    by_group: dict[int, Rows] = {}
+    devices = set()
     for index, group in enumerate(groups):
-        identity = identities[index] if identities is not None else group.labels
-        members = group.members(log2_rates, chosen)
-        names = [content_hash(identity | member.named()) for member in members]
-        stored = store.records() if store is not None else {}
-        if all(name in stored for name in names):
+        if store is not None and store.finished(names[index]):
             # A record of an earlier version lacks the fields that came later.
-            rows += [
-                group.described() | member._asdict() | stored[name]["run"]
-                for name, member in zip(names, members, strict=True)
-            ]
-            on_runs(len(names))
-            continue
-        found = run_group(group, data, training, log2_rates, chosen, on_runs=on_runs)
-        if store is not None:
-            store.append([_record(name, index, identity, row) for name, row in zip(names, found, strict=True)])
-        rows += found
+            members = group.members(log2_rates, chosen)
+            stored = zip(members, store.of(names[index]), strict=True)
+            by_group[index] = [_kept(group.described() | one._asdict() | record["run"]) for one, record in stored]
+            on_runs(by_group[index])
+    left = [index for index in range(len(groups)) if index not in by_group]
+    with closing((engine or here)(left, on_runs)) as ended:
+        for index, found in ended:
+            if store is not None:
+                store.append(found)
+            by_group[index] = [_kept(record["run"]) for record in found]
+            devices.add(found[0]["device"])
+    rows = [row for index in range(len(groups)) for row in by_group[index]]
     _warn_unsettled(groups, rows)
     return TransferResult(
         {
@@ -257,15 +272,30 @@ def run_sweep(
             "command": command,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "versions": versions(),
-            "device": device(),
+            "device": ", ".join(sorted(devices)) or device(),
             "settings": settings,
             "tables": {_rule(group.labels): to_json(group.table) for group in groups},
             "wall_seconds": time.perf_counter() - began,
             "runs": len(rows),
+            "costs": costs(rows),
             "curves": [{name: row[name] for name in CURVE_FIELDS} for row in rows],
             "summary": summarize(rows, axis),
         }
     )
+
+
+def costs(rows: Rows) -> list[dict[str, Any]]:
+    """What a run took, in seconds, the median over the runs of a rule and size that were timed."""
+    names = ("algorithm", "parameterization", "optimizer", "width", "depth")
+    seconds: dict[tuple, list[float]] = {}
+    for row in rows:
+        if row.get("seconds") is not None:
+            seconds.setdefault(tuple(row[name] for name in names), []).append(row["seconds"])
+    return [dict(zip(names, key, strict=True)) | {"seconds": float(np.median(own))} for key, own in seconds.items()]
+
+
+def _kept(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in KEPT if name in row}
 
 
 def _warn_unsettled(groups: Sequence[Group], rows: Sequence[dict[str, Any]]) -> None:
@@ -288,37 +318,12 @@ def _rule(labels: dict[str, Any]) -> str:
     return " ".join(labels[part] for part in ("algorithm", "parameterization", "optimizer"))
 
 
-def _record(name: str, group: int, identity: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
-    """One stored run: what it was, what it found, and where."""
+def labels_of(built: Built, algorithm: AbstractAlgorithm, table: Parameterization) -> dict[str, Any]:
+    """A group's labels; its width N is the fan-in of the readout."""
     return {
-        "hash": name,
-        "group": group,
-        "spec": identity,
-        "run": row,
-        "device": device(),
-        "host": platform.node(),
-        "engine": "local",
-        "versions": versions(),
-        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "algorithm": algorithm.name,
+        "parameterization": table.name,
+        "optimizer": table.optimizer,
+        "width": int(jax.tree.leaves(built.network.segments[-1])[0].shape[-1]),
+        "depth": built.network.depth,
     }
-
-
-def versions() -> dict[str, str]:
-    """The versions that results depend on."""
-    return {
-        "widthwise": __version__,
-        "python": platform.python_version(),
-        "jax": jax.__version__,
-        "numpy": np.__version__,
-    }
-
-
-def device() -> str:
-    """The kind of device that JAX computes on."""
-    found = jax.devices()[0]
-    return f"{found.platform} ({found.device_kind})"
-
-
-def _width(built: Built) -> int:
-    """N: the fan-in of the readout."""
-    return int(jax.tree.leaves(built.network.segments[-1])[0].shape[-1])

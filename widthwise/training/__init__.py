@@ -4,6 +4,7 @@ from ._checkpoint import load_checkpoint as load_checkpoint
 from ._checkpoint import read_header as read_header
 from ._checkpoint import save_checkpoint as save_checkpoint
 from ._devices import Split as Split
+from ._devices import join as join
 from ._devices import split as split
 from ._examples import Examples as Examples
 from ._examples import Streams as Streams
@@ -15,6 +16,7 @@ from ._examples import run_order as run_order
 from ._examples import streams as streams
 from ._examples import with_statistics as with_statistics
 from ._fit import SETTLED as SETTLED
+from ._fit import DamagedWarning as DamagedWarning
 from ._fit import DivergedWarning as DivergedWarning
 from ._fit import Progress as Progress
 from ._fit import Trained as Trained

@@ -30,7 +30,9 @@ def save_checkpoint(path: Path, tree: PyTree, header: dict[str, Any]) -> None:
     body = arrays.getvalue()
     whole = {"schema_version": SCHEMA_VERSION, "sha256": hashlib.sha256(body).hexdigest(), **header}
     try:
-        with open(temporary, "wb") as file:
+        # Anew, or through a link that someone left there any file of the user's would be overwritten.
+        temporary.unlink(missing_ok=True)
+        with open(temporary, "xb") as file:
             file.write(json.dumps(whole, allow_nan=False).encode() + b"\n")
             file.write(body)
             file.flush()
@@ -39,6 +41,33 @@ def save_checkpoint(path: Path, tree: PyTree, header: dict[str, Any]) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise InputError(f"checkpoint {path}: {error.strerror}; the one before it is untouched") from None
+
+
+def set_aside_if_damaged(path: Path) -> str | None:
+    """Renames a checkpoint that was cut short or changed since it was written, so that its run can begin again.
+
+    **Returns:** what is wrong with it and its new name; None where it is whole, absent, or of another version.
+
+    **Raises:** `InputError` where it is a link or no file.
+    """
+    if not os.path.lexists(path):
+        return None
+    if path.is_symlink() or not path.is_file():
+        raise InputError(f"checkpoint {path} is a link or no plain file: remove it, or use another path")
+    try:
+        with open(path, "rb") as file:
+            header = json.loads(file.readline(LONGEST_HEADER))
+            if not isinstance(header, dict) or header.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
+                whole = isinstance(header, dict)
+            else:
+                whole = hashlib.file_digest(file, "sha256").hexdigest() == header.get("sha256")
+    except (ValueError, RecursionError):
+        whole = False
+    if whole:
+        return None
+    aside = path.with_name(f"{path.name}.damaged")
+    os.replace(path, aside)
+    return f"checkpoint {path} is damaged: set aside as {aside.name}, and this run begins again"
 
 
 def load_checkpoint(path: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +17,8 @@ from ..algorithms import AbstractAlgorithm
 from ..data import Dataset
 from ..inference import Automatic
 from ..network import Built, Network
-from ._checkpoint import load_checkpoint, save_checkpoint
-from ._devices import split
+from ._checkpoint import load_checkpoint, save_checkpoint, set_aside_if_damaged
+from ._devices import beside, gathered, split, together
 from ._examples import Examples, batches_per_epoch, epoch_order, evaluate, examples, streams, with_statistics
 from ._optimizer import optimizer, schedule
 from ._step import TrainState, leaves_steps, make_step, sampled, scan_steps, start
@@ -32,6 +32,10 @@ SETTLED = 0.95
 
 class UnsettledWarning(RunWarning):
     """Inference that was asked to settle left examples unsettled."""
+
+
+class DamagedWarning(RunWarning):
+    """A stored state could not be read, and its run begins again."""
 
 
 class DivergedWarning(RunWarning):
@@ -80,6 +84,7 @@ def train(
     decay: str = "constant",
     seed: int = 0,
     devices: int = 1,
+    mesh: Mapping[str, int] | None = None,
     checkpoint: Path | None = None,
     identity: str = "",
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -90,9 +95,10 @@ def train(
     `epochs` or `steps`: how long (one of them); `batch_size`; `loss`; `momentum`, `epsilon`, `weight_decay`: see
     `training.optimizer`; `decay`: of the rate, `"constant"`, `"linear"` or `"cosine"` to 0; `seed`: of the order of
     the data and the algorithm's noise (the network brings its own weights); `devices`: how many share each batch, of
-    `jax.devices()`; `checkpoint`: a file written after
-    every epoch, from which the same call resumes to bit-identical results; `identity`: a name of the run that the
-    checkpoint must carry; `on_progress`: called after every epoch.
+    `jax.devices()`; `mesh`: instead, `{"data": 2, "model": 2}`: devices that share each batch, times devices that share
+    the width, of all processes where `training.join` was called; `checkpoint`: a file written after every epoch (by the
+    first process; all read it), from which the same call resumes to bit-identical results; `identity`: a name of the
+    run that the checkpoint must carry; `on_progress`: called after every epoch.
 
     **Returns:** a `Trained`.
 
@@ -105,7 +111,12 @@ def train(
     True
     """
     dtype = built.network.dtype
-    parts = split(devices, batch_size)
+    readout = jax.tree.leaves(eqx.filter(built.network.segments[-1], eqx.is_array))[0]
+    if mesh is not None and devices != 1:
+        raise InputError(f"devices {devices} and mesh {dict(mesh)}: give one of them")
+    if mesh is not None and mesh.get("model", 1) > 1 and built.network.image_shape is not None:
+        raise InputError(f"mesh {dict(mesh)}: devices share the width of dense layers only; share the batch, by data")
+    parts = split({"data": devices} if mesh is None else mesh, batch_size, readout.shape[-1])
     train_data = examples(data, "train", dtype, built.network)
     per_epoch = batches_per_epoch(train_data.count, batch_size)
     total = _total_steps(epochs, steps, per_epoch)
@@ -127,7 +138,12 @@ def train(
         "decay": decay,
         "total": None if decay == "constant" else total,
         "devices": devices,
+        "mesh": None if mesh is None else dict(mesh),
     }
+    # Of several processes the first renames it, before any other looks.
+    if checkpoint is not None and jax.process_index() == 0 and (damage := set_aside_if_damaged(checkpoint)):
+        warnings.warn(damage, DamagedWarning, stacklevel=2)
+    together()
     if checkpoint is not None and checkpoint.exists():
         state, history = _resumed(checkpoint, state, identity, settings)
 
@@ -138,10 +154,13 @@ def train(
         state, metrics = scan_steps(step, state, data, order, sample, keys.algorithm, parts)
         return eqx.filter(state, eqx.is_array), metrics
 
-    compile_run = jax.jit(run, out_shardings=None if parts is None else parts.whole)
     if parts is not None:
-        state, algorithm, train_data = parts.copied((state, algorithm, train_data))
+        state = parts.shared(state)
+        algorithm, train_data = parts.copied((algorithm, train_data))
     arrays, static = eqx.partition(state, eqx.is_array)
+    # As they came, so that what one epoch hands to the next lies where it did.
+    kept = None if parts is None else (jax.tree.map(parts.share, arrays), parts.whole)
+    compile_run = jax.jit(run, out_shardings=kept)
     algorithm_arrays, algorithm_static = eqx.partition(algorithm, eqx.is_array)
     ordered = jax.jit(lambda epoch: epoch_order(keys.order, epoch, train_data.count, batch_size))
     compiled: dict[int, Any] = {}
@@ -151,8 +170,9 @@ def train(
         # A run of fewer steps than an epoch, or the rest of one, is a shorter scan.
         length = min(per_epoch - done % per_epoch, total - done)
         first = done % per_epoch
-        order = ordered(done // per_epoch)[first : first + length]
-        inputs = (arrays, algorithm_arrays, train_data, order, jnp.asarray(sampled(length)))
+        # As NumPy's, they are every process's.
+        order = np.asarray(ordered(done // per_epoch)[first : first + length])
+        inputs = (arrays, algorithm_arrays, train_data, order, np.asarray(sampled(length)))
         if length not in compiled:
             began = time.perf_counter()
             compiled[length] = compile_run.lower(*inputs).compile()
@@ -165,7 +185,9 @@ def train(
             history.setdefault(name, []).extend(np.asarray(values, float).tolist())
         if checkpoint is not None:
             header = {"identity": identity, "settings": settings, "history": _stored(history)}
-            save_checkpoint(checkpoint, arrays, header)
+            everything = gathered(arrays)
+            if jax.process_index() == 0:
+                save_checkpoint(checkpoint, everything, header)
         recent = {name: float(np.nanmean(np.asarray(v))) for name, v in metrics.items() if np.isfinite(v).any()}
         on_progress(Progress(done, length, total, train_seconds, recent))
     _warn(algorithm, history)
@@ -206,7 +228,7 @@ def _warn(algorithm: AbstractAlgorithm, history: History) -> None:
 
 def evaluated(network: Network, data: Examples, loss: Loss) -> tuple[float, float]:
     """Mean loss and accuracy of a network on a split, as floats."""
-    mean_loss, accuracy = eqx.filter_jit(evaluate)(network, data, loss)
+    mean_loss, accuracy = eqx.filter_jit(evaluate)(network, beside(network, data), loss)
     return float(mean_loss), float(accuracy)
 
 

@@ -1,0 +1,218 @@
+"""A run directory from a stranger: nothing in it is executed, imported or believed to be a path."""
+
+import importlib.util
+import json
+import os
+import shutil
+import sys
+import tracemalloc
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from widthwise._errors import InputError
+from widthwise.cli._report import _payload
+from widthwise.cli._tuned import read_tuned
+from widthwise.sweep import read
+
+SWEEP = "transfer --data ok.npz --batch-size 8 --steps 2 --widths 4 --depth 2 --log2-rates -3 -2 1 --seeds 1 --out run"
+TRAIN = "train --data ok.npz --batch-size 8 --width 4 --depth 2 --steps 2 --rate 0.1 --out trained"
+MARKUP = '"><img src=x onerror=alert(1)></title></svg><script>alert(2)</script><!--{{7*7}}{% raise %}'
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """Where the first test that needs it leaves a sweep's directory."""
+    return tmp_path_factory.mktemp("once")
+
+
+@pytest.fixture
+def swept(cli, here, once):
+    """A sweep's directory."""
+    if not (once / "run").exists():
+        assert cli(SWEEP)[0] == 0
+        shutil.copytree(here / "run", once / "run")
+    return shutil.copytree(once / "run", here / "run", dirs_exist_ok=True)
+
+
+@pytest.fixture
+def trap(here, monkeypatch):
+    """A module that tells when it is imported, at hand under every name that a directory could give it."""
+    (here / "evil.py").write_text("open('sprung', 'w')\nclass Network: pass\ndef run(*_): pass\n")
+    monkeypatch.syspath_prepend(str(here))
+    yield here
+    assert "evil" not in sys.modules
+    assert not (here / "sprung").exists()
+
+
+def poisoned(value, word):
+    """The same JSON with every text replaced."""
+    if isinstance(value, dict):
+        return {key: poisoned(item, word) for key, item in value.items()}
+    if isinstance(value, list):
+        return [poisoned(item, word) for item in value]
+    return word if isinstance(value, str) else value
+
+
+WORDS = ("evil:run", "evil.Network", "!!python/name:evil.run", "__import__('evil')", "{{ cycler.__init__ }}")
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_names_of_modules_import_nothing(cli, trap, swept, word):
+    home = swept
+    content = json.loads((home / "spec.json").read_text())
+    (home / "spec.json").write_text(json.dumps(content | {"spec": poisoned(content["spec"], word)}))
+    records = [json.loads(line) for line in (home / "records.jsonl").read_text().splitlines()]
+    with (home / "records.jsonl").open("a") as file:
+        for record in records:
+            file.write(json.dumps(poisoned(record, word) | {"hash": record["hash"], "__reduce__": word}) + "\n")
+    payload = json.loads((home / "transfer.json").read_text())
+    (home / "transfer.json").write_text(json.dumps(poisoned(payload, word)))
+    # Another spec is refused, whatever it names; reading shows the names as text.
+    code, _, err = cli(SWEEP)
+    assert (code, "holds a run of another spec" in err) == (2, True)
+    code, out, _ = cli("runs run --show " + records[0]["hash"])
+    assert code == 0
+    assert word in out
+    assert cli("report run")[0] in (0, 2)
+
+
+def test_a_pickle_is_never_opened(cli, trap):
+    assert cli(TRAIN)[0] == 0
+    body = b"cevil\nrun\n(tR."
+    for name in ("checkpoint", "checkpoint.part", "spec.json", "records.jsonl"):
+        before = (trap / "trained" / name).read_bytes() if (trap / "trained" / name).exists() else None
+        (trap / "trained" / name).write_bytes(body)
+        code, _, err = cli(TRAIN)
+        assert code in (0, 2)
+        assert err.count("\n") <= 1
+        if before is not None:
+            (trap / "trained" / name).write_bytes(before)
+
+
+def test_arrays_of_objects_in_data_are_refused(cli, trap):
+    np.savez(trap / "objects.npz", **{name: np.array([{}], dtype=object) for name in ("x_train", "y_train")})
+    code, _, err = cli(TRAIN.replace("ok.npz", "objects.npz"))
+    assert code == 2
+    assert "objects.npz" in err
+
+
+def files(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_names_lead_to_no_other_file(cli, here, swept):
+    payload = json.loads((here / "run" / "transfer.json").read_text())
+    (here / "run" / "transfer.json").write_text(json.dumps(poisoned(payload, "../../escape")))
+    lines = (here / "run" / "records.jsonl").read_text().splitlines()
+    with (here / "run" / "records.jsonl").open("a") as file:
+        for name in ("../../escape", "/etc/passwd", "a\x00b", ".." * 500):
+            file.write(json.dumps(json.loads(lines[0]) | {"hash": name, "group": name}) + "\n")
+    before = files(here)
+    assert cli("runs run --json out.json")[0] == 0
+    cli("report run")
+    assert cli(SWEEP)[0] == 0
+    changed = {path.name for path, content in files(here).items() if before.get(path) != content}
+    assert changed <= {"out.json", "report.html", "transfer.json", "lock"}
+
+
+@pytest.mark.parametrize("name", ["transfer.json", "report.html", "records.jsonl", "spec.json", "parts", "lock"])
+def test_links_reach_nothing(cli, here, swept, name):
+    outside = here / "outside"
+    if name == "parts":
+        if importlib.util.find_spec("submitit") is None:
+            pytest.skip("the extra slurm is not installed")
+        outside.mkdir()
+    else:
+        outside.write_text("{}")
+    path = here / "run" / name
+    path.unlink(missing_ok=True)
+    path.symlink_to(outside)
+    content = None if name == "parts" else outside.read_bytes()
+    for line in (SWEEP + (" --engine slurm" if name == "parts" else ""), "report run", "runs run"):
+        code, _, err = cli(line)
+        assert code in (0, 2)
+        assert err.count("\n") <= 1
+    if name == "parts":
+        assert os.listdir(outside) == []
+    else:
+        assert outside.read_bytes() == content
+
+
+READERS = {"transfer.json": "report run", "records.jsonl": "runs run", "spec.json": SWEEP}
+
+
+@pytest.mark.parametrize("filler", ["", " "])
+@pytest.mark.parametrize("name", READERS)
+def test_a_huge_file_is_refused_unread(cli, here, swept, name, filler):
+    path = here / "run" / name
+    if filler:
+        # Valid JSON all the same: whoever read the first of it, or left out its end, would believe it.
+        with path.open("a") as file:
+            file.writelines([filler * 1_000_000] * 101)
+    else:
+        # Sparse: a line of a terabyte that takes no room.
+        os.truncate(path, 2**40)
+    with (here / "run" / "records.jsonl").open("a") as file:
+        file.write("\n")
+    code, _, err = cli(READERS[name])
+    assert (code, err.count("\n")) == (2, 1)
+    assert name in err
+    assert ("a line is over" if name == "records.jsonl" else "is larger than") in err
+
+
+@pytest.mark.parametrize("name", ["transfer.json", "spec.json", "records.jsonl", "tuned.json"])
+def test_a_huge_file_takes_no_memory(here, swept, name):
+    readers = {"transfer.json": _payload, "tuned.json": lambda path: read_tuned(str(path))}
+    reader = readers.get(name, lambda path: read(path.parent))
+    path = here / "run" / name
+    path.touch()
+    os.truncate(path, 2**40)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match=r"larger than|over 10000000 bytes"):
+            reader(path)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # A record is read up to the end of its line, or to what a line may have at most; the others are not opened.
+    assert most < (30_000_000 if name == "records.jsonl" else 1_000_000)
+
+
+@pytest.mark.parametrize("reach", [os.mkfifo, lambda path: os.symlink("/dev/zero", path)], ids=["pipe", "device"])
+def test_a_tuned_rate_without_an_end_is_not_read(cli, here, reach):
+    (here / "tuned").mkdir()
+    reach(here / "tuned" / "tuned.json")
+    code, _, err = cli("train --data ok.npz --width 4 --depth 2 --steps 2 --tuned tuned")
+    assert (code, "tuned.json is no plain file" in err) == (2, True)
+
+
+class Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes = [], set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attributes}
+
+
+def test_markup_in_names_stays_text(cli, here, swept):
+    plain = Page((here / "run" / "report.html").read_text())
+    payload = json.loads((here / "run" / "transfer.json").read_text())
+    for name in ("command", "created", "device", "versions", "settings"):
+        payload[name] = poisoned(payload[name], MARKUP)
+    payload["tables"] = {MARKUP: next(iter(payload["tables"].values()))}
+    for row in (*payload["curves"], *payload["summary"]):
+        row |= {"parameterization": MARKUP, "algorithm": MARKUP}
+    (here / "run" / "transfer.json").write_text(json.dumps(payload))
+    assert cli("report run")[0] == 0
+    text = (here / "run" / "report.html").read_text()
+    page = Page(text)
+    assert page.tags.count("script") == plain.tags.count("script")
+    assert not {"onerror"} & page.attributes
+    assert page.tags.count("img") == plain.tags.count("img")
+    assert "<script>alert(2)" not in text
+    assert "{{7*7}}" in text

@@ -1,0 +1,99 @@
+"""`report --watch`: the page of a sweep that still runs, from its records; and the last page, once it has ended."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from widthwise._errors import InputError
+from widthwise.cli import _report
+from widthwise.sweep import stored_payload
+
+SWEEP = "transfer --data ok.npz --batch-size 8 --steps 1 --widths 4 5 --log2-rates -3 -2 1 --seeds 2 --out run"
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """Where the first test that needs it leaves a sweep's directory."""
+    return tmp_path_factory.mktemp("once")
+
+
+@pytest.fixture
+def half(cli, here, once):
+    """A sweep of two widths of which the first is stored; and what ends it."""
+    if not (once / "run").exists():
+        assert cli(SWEEP)[0] == 0
+        shutil.copytree(here / "run", once / "run")
+    home = shutil.copytree(once / "run", here / "run", dirs_exist_ok=True)
+    whole, records = (home / "transfer.json").read_text(), (home / "records.jsonl").read_text()
+    (home / "transfer.json").unlink()
+    (home / "report.html").unlink()
+    lines = records.splitlines(keepends=True)
+    # The driver is in the middle of a line.
+    (home / "records.jsonl").write_text("".join(lines[:4]) + lines[4][:50])
+
+    def end():
+        (home / "records.jsonl").write_text(records)
+        (home / "transfer.json").write_text(whole)
+
+    return home, end
+
+
+def test_what_is_stored_is_told(half):
+    home, end = half
+    payload = stored_payload(home)
+    assert (payload["runs"], payload["expected"]) == (4, 8)
+    assert {row["width"] for row in payload["curves"]} == {4}
+    end()
+    whole, stored = json.loads((home / "transfer.json").read_text()), stored_payload(home)
+    assert stored["curves"] == whole["curves"]
+    assert stored["summary"] == whole["summary"]
+    assert stored["costs"] == whole["costs"]
+
+
+def test_watching_ends_with_the_sweep(cli, half, monkeypatch):
+    home, end = half
+    pages, waits = [], []
+
+    def sleep(seconds):
+        pages.append((home / "report.html").read_text())
+        waits.append(seconds)
+        if len(waits) == 2:
+            end()
+
+    monkeypatch.setattr(_report.time, "sleep", sleep)
+    code, out, err = cli("report run --watch 5 --figures svg")
+    assert code == 0
+    assert waits == [5, 5]
+    # Nothing new was stored between the first two looks: one page, which a browser reads again.
+    assert pages[0] == pages[1]
+    assert 'http-equiv="refresh" content="5.0"' in pages[0]
+    assert "So far 4 of 8 runs." in pages[0]
+    assert re.findall(r"(\d+) of 8 runs", err) == ["4", "8"]
+    last = (home / "report.html").read_text()
+    assert "refresh" not in last
+    assert "So far" not in last
+    assert "report: run/report.html" in out
+
+
+@pytest.mark.parametrize("damage", [{"groups": {}}, {"groups": [1]}, {"groups": {"0": {"settings": 3}}}, {}])
+def test_a_damaged_spec_is_an_error_and_no_traceback(half, damage):
+    home, _ = half
+    (home / "spec.json").write_text(json.dumps({"schema_version": 1, "kind": "transfer", "spec": damage}))
+    with pytest.raises(InputError, match="holds records that are not a sweep's"):
+        stored_payload(home)
+
+
+def test_no_sweep_is_one_line(cli, here):
+    for line, said in (
+        ("report empty --watch", "empty is not a run directory"),
+        ("report run --watch 0", "--watch 0.0: expected at least 1 second"),
+        ("report run --watch nan", "--watch nan"),
+        ("report run --watch fast", "--watch: invalid float value: 'fast'"),
+    ):
+        code, out, err = cli(line)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert said in err
+    with pytest.raises(InputError, match="not a run directory"):
+        stored_payload(here / "empty")

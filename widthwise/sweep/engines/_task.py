@@ -1,0 +1,146 @@
+"""A group as plain data, and how any process trains it."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import jax
+
+from ..._errors import InputError
+from ...config import LOSSES, Run, algorithm_of, build_of, checked, data_of, found, optimizer_settings, table_of
+from ...data import Dataset
+from ...parameterization import Parameterization
+from .._flops import flops
+from .._group import Group, members
+from .._record import Records, records, run_names
+from .._run import OnRuns, Training, run_group
+
+STEPS = 40
+
+
+class Task(NamedTuple):
+    """One group as plain data: what another process or machine needs to train it.
+
+    **Fields:** `group`: its index in the sweep; `run`: the fields of `config.Run`; `label`: what curves call its
+    parameterization; `digest`: of the data; `identity`: what its records give as their spec; `log2_rates`,
+    `log2_activity_rates`, `seeds`; `cost`: about how many floating-point operations it takes.
+    """
+
+    group: int
+    run: dict[str, Any]
+    label: str
+    digest: str
+    identity: dict[str, Any]
+    log2_rates: list[float]
+    log2_activity_rates: list[float] | None
+    seeds: list[int]
+    cost: float
+
+    @property
+    def place(self) -> str:
+        """What errors call the group."""
+        return f"group {self.group} ({self.label}, width {self.run['width']}, depth {self.run['depth']})"
+
+    def names(self) -> list[str]:
+        """The hashes of its records, in order."""
+        return run_names(self.identity, members(self.log2_rates, self.seeds, self.log2_activity_rates))
+
+
+def group_of(run: Run, label: str, data: Dataset, log2_activity_rates: Sequence[float] | None) -> Group:
+    """The group that a run's settings stand for.
+
+    **Arguments:** `run`; `label`: what curves call its parameterization; `data`; `log2_activity_rates`: swept, or None.
+    """
+    table = table_of(run)
+    labels = {
+        "algorithm": run.algorithm,
+        "parameterization": label,
+        "optimizer": table.optimizer,
+        "width": run.width,
+        "depth": run.depth,
+    }
+    build = build_of(run, table, data.in_size, data.out_size, data.image_shape)
+    return Group(build, algorithm_of(run, table), table, labels, log2_activity_rates)
+
+
+def training_of(run: Run, table: Parameterization) -> Training:
+    """How a run's settings say that it is trained."""
+    return Training(
+        STEPS if run.steps is None and run.epochs is None else run.steps,
+        run.epochs,
+        run.batch_size,
+        found(run.loss, LOSSES),
+        decay=run.schedule,
+        **optimizer_settings(run, table),
+    )
+
+
+def task_of(
+    index: int,
+    run: Run,
+    group: Group,
+    data: Dataset,
+    identity: dict[str, Any],
+    log2_rates: Sequence[float],
+    seeds: Sequence[int],
+) -> Task:
+    """A group as plain data. Paths become absolute: a worker may start elsewhere."""
+    whole = run.model_dump()
+    for name in ("data", "data_dir"):
+        if whole[name] is not None and (name == "data_dir" or str(whole[name]).endswith(".npz")):
+            whole[name] = str(Path(whole[name]).absolute())
+    activity = None if group.log2_activity_rates is None else list(group.log2_activity_rates)
+    count = len(group.members(log2_rates, seeds))
+    cost = flops(group, training_of(run, group.table), count, len(data.x_train))
+    label = group.labels["parameterization"]
+    return Task(index, whole, label, data.digest, identity, list(log2_rates), activity, list(seeds), cost)
+
+
+def train_task(task: Task, engine: str, on_runs: OnRuns = lambda rows: None) -> Records:
+    """Train a group where this process runs.
+
+    **Raises:** `InputError` where the data there are not the sweep's, and for what does not fit the machine.
+    """
+    run = checked(task.run)
+    if run.dtype == "float64":
+        jax.config.update("jax_enable_x64", True)
+    data = data_of(run)
+    if data.digest != task.digest:
+        raise InputError(
+            f"data {run.data!r} on {os.uname().nodename} are not those of the sweep (digest {data.digest[:12]}, "
+            f"expected {task.digest[:12]}): put the same files there"
+        )
+    group = group_of(run, task.label, data, task.log2_activity_rates)
+    try:
+        rows = run_group(group, data, training_of(run, group.table), task.log2_rates, task.seeds, on_runs=on_runs)
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "out of memory"
+        raise InputError(f"{task.place} is too large for {os.uname().nodename}: {reason}") from None
+    return records(task.names(), task.group, task.identity, rows, engine)
+
+
+def largest_first(tasks: Sequence[Task], left: Iterable[int]) -> list[Task]:
+    """The tasks in the order in which to start them: the last to end is then a small one."""
+    return sorted((tasks[index] for index in left), key=lambda task: (-task.cost, task.group))
+
+
+def balanced(tasks: Sequence[Task], left: Iterable[int], shares: int) -> list[list[Task]]:
+    """Tasks in shares of about equal cost: each goes, largest first, to the share that has least.
+
+    **Returns:** at most `shares` lists, none empty.
+    """
+    bins: list[list[Task]] = [[] for _ in range(shares)]
+    for task in largest_first(tasks, left):
+        min(bins, key=lambda share: sum(one.cost for one in share)).append(task)
+    return [share for share in bins if share]
+
+
+def not_ended(failures: Sequence[tuple[Task, str]], total: int) -> NoReturn:
+    """The error for groups that did not end, once all others have."""
+    task, reason = failures[0]
+    more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+    raise InputError(
+        f"{len(failures)} of {total} groups did not end: {task.place}: {reason}{more}; the others are stored, and the "
+        "same command runs what is left"
+    )
