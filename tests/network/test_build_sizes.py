@@ -11,6 +11,7 @@ from science.oracles import distance, unrolled
 
 from widthwise._errors import InputError
 from widthwise.network import LeafScaling, mlp, residual_mlp
+from widthwise.network._build import normals as drawn
 from widthwise.parameterization import GAUGES, Role, parameterization
 
 KEY = jax.random.key(7)
@@ -50,6 +51,12 @@ def test_all_parameterizations_draw_the_same_normals(other):
     assert distance(normals(made(other)), normals(made(table()))) < 1e-14
     assert distance(normals(made(other, residual=True)), normals(made(table()))) < 1e-14
     assert distance(normals(made(other, bias=True, activation="relu")), normals(made(table()))) < 1e-14
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 5, 3), (2, 3, 3, 4, 5)])
+def test_normals_are_one_draw_of_their_shape(shape):
+    key = jax.random.key(3)
+    assert (drawn(key, shape, jnp.float32) == jax.random.normal(key, shape, jnp.float32)).all()
 
 
 def test_keys_layers_and_depths_are_independent():

@@ -70,7 +70,10 @@ def test_verdicts_name_their_limits():
     one = rule("mup", 0.0)
     one["summary"] |= {"at_edge": [True, True, False, False], "at_cliff": [False, False, False, True]}
     (verdict,) = report.verdicts(payload(one))
-    assert "At 64 and 128 it lies at the edge of the rates that were run: run more rates." in verdict.sentence
+    assert (
+        "At 64 and 128 it or the largest stable one lies at the edge of the rates that were run: run more rates."
+        in verdict.sentence
+    )
     assert "At 512 it is the last rate before divergence." in verdict.sentence
 
 

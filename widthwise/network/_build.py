@@ -1,13 +1,14 @@
 """Builders: the one place where a parameterization is asked how a layer scales."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from .._errors import InputError, unknown
 from ..parameterization import Parameterization, Role, Size
@@ -177,6 +178,11 @@ def _chain(
     return Built(network, eqx.tree_at(lambda n: n.segments, arrays, tuple(labels)), table, tuple(used))
 
 
+def normals(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Array:
+    """w ~ N(0, 1): what one draw of this shape holds, whose program takes XLA up to ten times as long to compile."""
+    return jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape)
+
+
 def _linear(
     table: Parameterization,
     roles: tuple[Role, Role],
@@ -191,10 +197,10 @@ def _linear(
     """A stack of affine maps, its scaling asked of the table once."""
     weight, offset = (table.scalings[role] for role in roles)
     dtype = jnp.zeros(()).dtype if dtype is None else dtype
-    normals = jax.random.normal(key, (count, size.fan_out, size.fan_in), dtype)
+    drawn = normals(key, (count, size.fan_out, size.fan_in), dtype)
     biases = jnp.zeros((count, size.fan_out), dtype) if bias else None
     return Linear(
-        weight=gain * weight.init.at(size) * normals,
+        weight=gain * weight.init.at(size) * drawn,
         bias=biases,
         multiplier=weight.multiplier.at(size),
         bias_multiplier=offset.multiplier.at(size),

@@ -14,7 +14,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from .._errors import InputError
 from ..parameterization import Role, Size
-from ._build import Built, LeafScaling, label
+from ._build import Built, LeafScaling, label, normals
 from ._chain import Segment, States, above, forward
 from ._image_stage import Convolved, Readout, Restored
 from ._layer import Convolution, Linear
@@ -63,7 +63,7 @@ def trained_feedback(built: Built, *, activation: str = "linear", key: PRNGKeyAr
                 f"convolutional stages without skips: use the feedback 'ridge'"
             )
         row = built.table.scalings[role]
-        draw = partial(jax.random.normal, jax.random.fold_in(key, index), dtype=network.dtype)
+        draw = partial(normals, jax.random.fold_in(key, index), dtype=network.dtype)
         held = _undoing(stage, below.shape[2:], draw, row.init.at(size), row.multiplier.at(size), activation)
         segments.append(Segment(held, segment.depth))
         arrays: Any = eqx.filter(segments[-1], eqx.is_array)

@@ -19,7 +19,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from .._errors import InputError, unknown
 from ..parameterization import Parameterization, Role, Size
-from ._build import STATES, Built, LeafScaling, at_least, label
+from ._build import STATES, Built, LeafScaling, at_least, label, normals
 from ._chain import Network, Segment
 from ._image_stage import NORMS, POOLS, READOUTS, Between, Convolved, Norm, Readout
 from ._layer import ACTIVATIONS, MATMULS, Convolution, Linear
@@ -315,7 +315,7 @@ class _Maker:
     ) -> tuple[Any, Any, float, float]:
         """Weight, bias and their multipliers."""
         row, offset = self.table.scalings[role], self.table.scalings[bias_role]
-        weight = std * row.init.at(size) * jax.random.normal(key, shape, self.dtype)
+        weight = std * row.init.at(size) * normals(key, shape, self.dtype)
         bias = jnp.zeros((count, size.fan_out), self.dtype) if self.bias else None
         return weight, bias, row.multiplier.at(size), offset.multiplier.at(self._bias(bias_role, size))
 

@@ -141,7 +141,10 @@ def _limits(group: Group) -> list[str]:
     for kind, it, rates in (("", "it", "rates"), ("activity_", "the activity rate", "activity rates")):
         edge, cliff = ([size for size in group.sizes if group.flag(kind + at, size)] for at in ("at_edge", "at_cliff"))
         if edge:
-            limits.append(f"At {listed(edge)} {it} lies at the edge of the {rates} that were run: run more {rates}.")
+            limits.append(
+                f"At {listed(edge)} {it} or the largest stable one lies at the edge of the {rates} that were run: "
+                f"run more {rates}."
+            )
         if cliff:
             limits.append(f"At {listed(cliff)} {it} is the last {'rate ' if it == 'it' else ''}before divergence.")
     return limits
