@@ -30,6 +30,7 @@ COMPILED_QUICKLY = {
     "algorithms",
     "science",
     "test_conditioning",
+    "test_derive",
     "test_measured_conditioning",
     "test_theory_verb",
 }

@@ -36,7 +36,7 @@ _PUBLIC = {
         "TrainedFeedback",
     ),
     "training": ("DivergedWarning", "UnsettledWarning", "make_step", "optimizer", "train"),
-    "measure": ("alignment", "coordinate_check"),
+    "measure": ("alignment", "coordinate_check", "derive"),
     "sweep": ("transfer",),
     "_loss": ("cross_entropy", "mse"),
     "_errors": ("InputError",),
@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from .inference import Settled as Settled
     from .measure import alignment as alignment
     from .measure import coordinate_check as coordinate_check
+    from .measure import derive as derive
     from .network import Built as Built
     from .network import Network as Network
     from .network import mlp as mlp

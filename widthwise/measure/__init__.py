@@ -7,5 +7,8 @@ from ._conditioning import conditioning as conditioning
 from ._coordinates import CoordinateCheck as CoordinateCheck
 from ._coordinates import Line as Line
 from ._coordinates import coordinate_check as coordinate_check
+from ._derive import Derivation as Derivation
+from ._derive import derive as derive
+from ._exponent import Exponent as Exponent
 from ._slopes import Slope as Slope
 from ._slopes import log_slope as log_slope

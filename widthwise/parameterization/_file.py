@@ -11,7 +11,7 @@ from .._errors import InputError, unknown
 from ._power import ONE, Power, fraction, width_power
 from ._role import Role
 from ._scaling import Scaling, growth
-from ._table import ALGORITHMS, OPTIMIZERS, OUTPUT_LOSSES, WEIGHT_DECAY_KINDS, Parameterization
+from ._table import ALGORITHMS, OPTIMIZERS, OUTPUT_LOSSES, OWN, WEIGHT_DECAY_KINDS, Parameterization
 from ._target_propagation import feedback_rows
 
 SCHEMA_VERSION = 1
@@ -69,7 +69,7 @@ def from_json(payload: Mapping[str, Any], source: str = "the table") -> Paramete
         rows = tuple((role, _row(role, payload, source)) for role in Role)
         table = Parameterization(
             name=str(payload["name"]),
-            algorithm=_one_of("algorithm", payload["algorithm"], ALGORITHMS, source),
+            algorithm=_one_of("algorithm", payload["algorithm"], (*ALGORITHMS, OWN), source),
             optimizer=_one_of("optimizer", payload["optimizer"], OPTIMIZERS, source),
             richness=None if richness is None else fraction(richness),
             gamma_bar=fraction(payload.get("gamma_bar", 0)),
