@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 # Where each public name lives: the whole public API on one screen.
 _PUBLIC = {
     "parameterization": ("parameterization", "Parameterization", "Role", "load", "parameterization", "save"),
-    "network": ("Built", "Network", "mlp", "residual_mlp"),
+    "network": ("Built", "Network", "mlp", "own_network", "residual_mlp"),
     "inference": (
         "ActivityDescent",
         "Anderson",
@@ -93,6 +93,7 @@ if TYPE_CHECKING:
     from .network import Built as Built
     from .network import Network as Network
     from .network import mlp as mlp
+    from .network import own_network as own_network
     from .network import residual_mlp as residual_mlp
     from .parameterization import Parameterization as Parameterization
     from .parameterization import Role as Role

@@ -320,5 +320,5 @@ def device() -> str:
 
 
 def _width(built: Built) -> int:
-    """N: the fan-in of the readout."""
-    return int(jax.tree.leaves(built.network.segments[-1])[0].shape[-1])
+    """N."""
+    return built.sizes[-1].width

@@ -104,7 +104,7 @@ def train(
     >>> trained.test_accuracy > 0.5
     True
     """
-    dtype = built.network.segments[0].stages.linear.weight.dtype  # type: ignore[attr-defined]
+    dtype = jax.tree.leaves(eqx.filter(built.network, eqx.is_inexact_array))[0].dtype
     parts = split(devices, batch_size)
     train_data = examples(data, "train", dtype)
     per_epoch = batches_per_epoch(train_data.count, batch_size)
