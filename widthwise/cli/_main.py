@@ -14,6 +14,7 @@ VERBS = {
     "train": "train one network and report its accuracy, residual and distance from backprop",
     "transfer": "sweep rates over widths or depths, and say whether the best one moved",
     "check": "coordinate check: does every layer move as it should as the network grows wider?",
+    "derive": "find the exponents of an algorithm and a network by measurement, without a table",
     "table": "print the exponents of a parameterization",
     "theory": "measure what theory speaks of: how badly inference is conditioned, over width, depth and training",
     "report": "write a sweep's report again, or a training run's summary",

@@ -22,7 +22,7 @@ from .._loss import Loss, mse
 from ..algorithms import AbstractAlgorithm, Batch, PredictiveCoding, TargetPropagation, TiedFeedback
 from ..inference import curvature
 from ..network import Built, forward
-from ..parameterization import Parameterization, Role
+from ..parameterization import OWN, Parameterization, Role
 from ..theory import predicted_slopes
 from ..training import leaves_steps, make_step, optimizer, start, streams
 from ._feedback import feedback_movement, predicted_feedback_slopes
@@ -160,7 +160,8 @@ def coordinate_check(
     smallest = networks_of(build, table, widths[0], min(seeds, 4))
     predicted = _predicted(table, smallest[0], algorithm)
     if rate is None:
-        growth = (widths[-1] / widths[0]) ** max(0.0, float(max(predicted.values())))
+        largest = float(max(predicted.values()))
+        growth = (widths[-1] / widths[0]) ** (max(0.0, largest) if math.isfinite(largest) else 0.0)
         rate = _chosen_rate(smallest, growth, *settings)
     movements, relative, ways = [], [], []
     norms: list[float] = []
@@ -182,8 +183,10 @@ def coordinate_check(
     return CoordinateCheck(lines, tuple(widths), seeds, steps, float(rate), precision, ends)
 
 
-def _predicted(table: Parameterization, built: Built, algorithm: AbstractAlgorithm) -> dict[str, Fraction]:
-    """The slopes that the table's exponents imply for this network."""
+def _predicted(table: Parameterization, built: Built, algorithm: AbstractAlgorithm) -> dict[str, Any]:
+    """The slopes that the table's exponents imply for this network; NaN for an algorithm that nothing is known of."""
+    if table.algorithm == OWN:
+        return dict.fromkeys(("first", "hidden", "output"), math.nan)
     roles = {leaf.role for leaf in jax.tree.leaves(built.scalings)}
     return predicted_slopes(
         table,
@@ -306,7 +309,7 @@ def _lines(
     widths: list[int],
     movements: np.ndarray,
     relative: np.ndarray,
-    predicted: dict[str, Fraction],
+    predicted: dict[str, Any],
     richness: float,
 ) -> tuple[Line, ...]:
     """The verdict of every layer, the output last."""

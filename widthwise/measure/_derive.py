@@ -28,6 +28,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 
@@ -36,12 +37,13 @@ from .._loss import Loss, mse
 from ..algorithms import AbstractAlgorithm
 from ..network import Built
 from ..parameterization import OPTIMIZERS, Parameterization, Rational, Role, fraction, to_json
-from ..training import leaves_steps
+from ..training import leaves_steps, streams
 from ._derived_table import DEEP, completed, exponent, gauge_part, start_table, with_exponents
 from ._exponent import CONFIDENT, LEAST_SIZES, Exponent, rounded, settled_slope
 from ._probe import increasing, networks_of
 from ._response import Found, forward_program, response_program
 from ._slopes import Slope
+from ._sound import check_algorithm, check_growth
 
 HALF = Fraction(1, 2)
 ROUNDS = 10
@@ -104,11 +106,11 @@ def derive(
     *,
     optimizer: str = "sgd",
     richness: Rational = HALF,
-    gamma_bar: Rational = 0,
+    gamma_bar: Rational | None = None,
     start: Parameterization | None = None,
     widths: Sequence[int] = (64, 128, 256, 512),
     depths: Sequence[int] | None = None,
-    seeds: int = 8,
+    seeds: int = 16,
     steps: int = 1,
     rate: float | None = None,
     loss: Loss = mse,
@@ -120,7 +122,7 @@ def derive(
 
     **Arguments:** `build(width, key, table)`: the family, as a function of the table too; with `depths`
     `build(width, depth, key, table)`; `algorithm`: ours or one's own; `optimizer`: `"sgd"` or `"adam"`; `richness`: r
-    that is asked for; `gamma_bar`: exponent of predictive coding's output precision that is asked for; `start`: any
+    that is asked for; `gamma_bar`: exponent of predictive coding's output precision that is asked for (0); `start`: any
     table, whose exponents are where the search begins, and whose multipliers, precisions and base stay (default: std
     1/sqrt(fan-in), one rate); `widths`: increasing, at least 3 to be sure of anything; `depths`: measured at the
     smallest width, the widths at the smallest depth; `seeds`: at least 2; `steps`: full-batch steps on the coordinate
@@ -129,8 +131,9 @@ def derive(
 
     **Returns:** a `Derivation`: print it, or take its `.table` where `.reasons` is empty.
 
-    **Raises:** `InputError` for sizes that do not increase, settings out of range, a `build` of another signature, and
-    networks built from another table than it is given.
+    **Raises:** `InputError` for sizes that do not increase, settings out of range, networks built from another table
+    than `build` is given, and, by the layer's name, stages that do not grow and an algorithm whose errors or gradients
+    have other shapes than the network or are not finite.
 
     >>> import widthwise as ww
     >>> family = lambda width, key, table: ww.mlp(8, width, 3, depth=2, table=table, key=key)
@@ -147,20 +150,25 @@ def derive(
         raise InputError(f"seeds {seeds}, steps {steps}: a slope's error needs two seeds, a movement one step")
     if rate is not None and not 0 < rate < math.inf:
         raise InputError(f"rate is {rate}: it must be positive and finite, or None to be chosen")
+    if isinstance(denominator, bool) or not isinstance(denominator, int) or denominator < 1:
+        raise InputError(f"denominator is {denominator!r}: it must be a whole number of at least 1")
     leaves_steps(algorithm, steps)
     table = start or start_table(
         algorithm.name,
         optimizer,
-        gamma_bar=fraction(gamma_bar),
+        gamma_bar=fraction(0 if gamma_bar is None else gamma_bar),
         output_loss=getattr(algorithm, "output_loss", "weighted"),
-        depth=depths is not None,
-        base_width=64,
+        deep=depths is not None,
     )
+    if gamma_bar is not None and fraction(gamma_bar) != table.gamma_bar:
+        raise InputError(f"the start's gamma_bar is {table.gamma_bar}, asked for is {gamma_bar}: give one of them")
     if table.optimizer != optimizer:
         raise InputError(f"the start's optimizer is {table.optimizer!r}, asked for is {optimizer!r}: give the same")
     settings = _Settings(build, algorithm, r, seeds, steps, rate, loss, epsilon, denominator, on_round)
     search = _Search(settings, table)
-    search.settle(_Axis(widths, None if depths is None else depths[0], ""))
+    over_width = _Axis(widths, None if depths is None else depths[0], "")
+    search.check(over_width)
+    search.settle(over_width)
     if depths is not None:
         search.settle(_Axis(depths, widths[0], DEEP))
     return search.derivation(widths, depths)
@@ -212,6 +220,17 @@ class _Search:
         self.programs: dict[Any, Any] = {}
         self.estimates: Estimates = {}
         self.reasons: list[str] = []
+
+    def check(self, axis: _Axis) -> None:
+        """Refuse a family that does not grow and an algorithm that is not sound, before hours are spent."""
+        held, key = self.settings, streams(0).init
+        sizes = (axis.sizes[0], axis.sizes[1])
+        shapes = [
+            eqx.filter_eval_shape(lambda key, size=size: axis.built(held.build, size, key, self.table), key)
+            for size in sizes
+        ]
+        check_growth(shapes[0], shapes[1], sizes)
+        check_algorithm(held.algorithm, axis.built(held.build, sizes[0], key, self.table), held.loss)
 
     def settle(self, axis: _Axis) -> None:
         """Find all exponents of one axis: those of the forward pass, then those of learning."""

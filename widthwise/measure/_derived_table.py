@@ -24,17 +24,24 @@ Exponents = Mapping[tuple[Role, str], Fraction]
 
 
 def start_table(
-    algorithm: str, optimizer: str, *, gamma_bar: Fraction, output_loss: str, depth: bool, base_width: int
+    algorithm: str,
+    optimizer: str,
+    *,
+    gamma_bar: Fraction = ZERO,
+    output_loss: str = "weighted",
+    deep: bool = False,
+    base_width: int = 64,
 ) -> Parameterization:
     """Std 1/sqrt(fan-in), every rate the same: what is known before anything is measured.
 
-    **Arguments:** `algorithm`: its name; `depth`: whether depth exponents will be measured: branches then start at
-    1/L, where their sum is small and answers an exponent by the same power, as it does not where it blows up.
+    **Arguments:** `algorithm`: its name; `optimizer`; `gamma_bar`, `output_loss`: of predictive coding, which are asked
+    for and not measured; `deep`: whether depth exponents will be measured: branches then start at 1/L, where their sum
+    is small and answers an exponent by the same power, as it does not where it blows up; `base_width`: N_0.
     """
     weight = Scaling(init=Power(fan_in=-HALF))
     small = Power(fan_in=-HALF, depth=-ONE, base_depth=-ONE)
     rows = {role: Scaling() if role.is_bias else weight for role in Role}
-    rows[Role.BRANCH] = Scaling(init=small) if depth else weight
+    rows[Role.BRANCH] = Scaling(init=small) if deep else weight
     rows[Role.OUTPUT] = dataclasses.replace(weight, precision=Power(width=-gamma_bar))
     return Parameterization(
         name="derived",

@@ -1,9 +1,10 @@
 """A measured exponent, the small fraction nearest to it, and how sure that is.
 
-    σ² = se² + ((s_small − s_large) / 2)²
+    σ² = se² + max(0, d² − se_d²) + 0.02²,   d = (s_small − s_large) / 2
 
-s_small, s_large: the slopes over all sizes but the largest, and but the smallest: what still bends with the size. Among
-the multiples v of 1/d, all as likely beforehand, v has the probability exp(−(s − v)²/2σ²) over the sum of all.
+s_small, s_large: the slopes over all sizes but the largest, and but the smallest; d, with a standard error of its own,
+is what still bends with the size, and 0.02 what finite sizes leave where nothing bends. Among the multiples v of a
+fraction 1/n, all as likely beforehand, v has the probability exp(−(s − v)²/2σ²) over the sum of all.
 """
 
 import math
@@ -16,7 +17,7 @@ from ._slopes import Slope, log_slope
 
 # A fraction less sure than this is not given.
 CONFIDENT = 0.95
-# Where seeds and sizes agree better than this, finite sizes still leave as much.
+# What finite sizes leave where seeds and sizes agree better than that.
 LEAST_ERROR = 0.02
 # Farther off than finite sizes were ever seen to leave a right table, a fraction does not fit.
 FARTHEST = 0.1
@@ -48,11 +49,13 @@ def settled_slope(sizes: list[int], values: np.ndarray) -> Slope:
     **Returns:** value and σ; σ is NaN where there are too few sizes, both where a value is not positive and finite.
     """
     slope = log_slope(sizes, values)
-    if len(sizes) < LEAST_SIZES:
+    if len(sizes) < LEAST_SIZES or not math.isfinite(slope.value):
         return Slope(slope.value, math.nan)
-    small, large = log_slope(sizes[:-1], values[:, :-1]), log_slope(sizes[1:], values[:, 1:])
-    bend = (small.value - large.value) / 2
-    return Slope(slope.value, math.sqrt(slope.error**2 + bend**2 + LEAST_ERROR**2))
+    logs, x = np.log(values), np.log(np.asarray(sizes, float))
+    ends = [np.polyfit(x[part], logs[:, part].T, 1)[0] for part in (slice(None, -1), slice(1, None))]
+    bends = (ends[0] - ends[1]) / 2
+    bend = max(0.0, bends.mean() ** 2 - bends.var(ddof=1) / len(bends))
+    return Slope(slope.value, math.sqrt(slope.error**2 + bend + LEAST_ERROR**2))
 
 
 def rounded(measured: float, error: float, denominator: int) -> tuple[Fraction, float]:
@@ -63,9 +66,11 @@ def rounded(measured: float, error: float, denominator: int) -> tuple[Fraction, 
     >>> round(rounded(0.375, 0.1, 4)[1], 2)
     0.49
 
-    **Returns:** the fraction, and its probability: 0 where σ is not known, or where even the nearest is farther than
-    2 σ and than finite sizes leave.
+    **Returns:** the fraction, and its probability: 0 where nothing finite was measured, σ is not known, or even the
+    nearest is farther than 2 σ and than finite sizes leave.
     """
+    if not math.isfinite(measured):
+        return Fraction(0), 0.0
     nearest = round(measured * denominator)
     value = Fraction(nearest, denominator)
     off = abs(measured - float(value))

@@ -10,7 +10,8 @@
 | gradient | a role's gradient | RMS of its entries | Adam's ε |
 
 Own movements are taken at the inputs of the first forward pass, so that no layer's exponent enters another's; movements
-are divided by the initial residual's RMS and by the rate, in which they are linear as long as they are small.
+and gradients are divided by the initial residual's RMS, movements by the rate too, in which they are linear as long as
+they are small.
 """
 
 import dataclasses
@@ -169,7 +170,8 @@ def _compared(
 
     def entries(index: int, role: Role) -> Array:
         leaves = _leaves(built, gradients, index, role)
-        return jnp.sqrt(sum(jnp.mean(leaf**2, axis=tuple(range(1, leaf.ndim))) for leaf in leaves) / len(leaves))
+        squares = sum(jnp.mean(leaf**2, axis=tuple(range(1, leaf.ndim))) for leaf in leaves)
+        return jnp.sqrt(squares / len(leaves)) / residual
 
     readout = stage_at(network.segments[-1], 0)
     low, high = (jax.tree.map(lambda leaf: leaf[-1], held[-2]) for held in (states, after))
