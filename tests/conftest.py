@@ -33,6 +33,7 @@ COMPILED_QUICKLY = {
     "test_derive",
     "test_measured_conditioning",
     "test_theory_verb",
+    "test_cifar",
 }
 
 

@@ -133,6 +133,7 @@ def test_identity_is_all_that_numbers_depend_on():
     others = [
         named("other"),
         named(width=64),
+        named(image_size=4),
         named(depth=4),
         named(activation="relu"),
         named(bias=True),

@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 # Where each public name lives: the whole public API on one screen.
 _PUBLIC = {
     "parameterization": ("parameterization", "Parameterization", "Role", "load", "parameterization", "save"),
-    "network": ("Built", "Network", "mlp", "own_network", "residual_mlp"),
+    "network": ("Built", "Network", "cnn", "mlp", "own_network", "residual_cnn", "residual_mlp", "vgg"),
     "inference": (
         "ActivityDescent",
         "Anderson",
@@ -92,9 +92,12 @@ if TYPE_CHECKING:
     from .measure import derive as derive
     from .network import Built as Built
     from .network import Network as Network
+    from .network import cnn as cnn
     from .network import mlp as mlp
     from .network import own_network as own_network
+    from .network import residual_cnn as residual_cnn
     from .network import residual_mlp as residual_mlp
+    from .network import vgg as vgg
     from .parameterization import Parameterization as Parameterization
     from .parameterization import Role as Role
     from .parameterization import load as load

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from .data import Dataset
     from .network import Built
 
-NETWORKS = {"mlp": "widthwise.network:mlp", "residual_mlp": "widthwise.network:residual_mlp"}
+NETWORKS = {
+    "mlp": "widthwise.network:mlp",
+    "residual_mlp": "widthwise.network:residual_mlp",
+    "cnn": "widthwise.network:cnn",
+    "vgg": "widthwise.network:vgg",
+    "residual_cnn": "widthwise.network:residual_cnn",
+}
+# Networks of images, the settings that are theirs alone, and where nothing is given their depths.
+CONVOLUTIONAL = ("cnn", "vgg", "residual_cnn")
+IMAGE_SETTINGS = ("channels", "pool", "stride", "readout", "norm")
+IMAGE_DEPTHS = {"vgg": 5, "residual_cnn": 10}
 ALGORITHMS = {
     "bp": "widthwise.algorithms:Backprop",
     "pc": "widthwise.algorithms:PredictiveCoding",
@@ -133,15 +143,29 @@ class Run(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    data: str = _field("digits", RUN + THEORY, "digits, fashion_mnist, linear_teacher, mlp_teacher, or a file.npz")
-    data_dir: str | None = _field(None, RUN + THEORY, "folder with the data's files")
+    data: str = _field(
+        "digits",
+        RUN + THEORY,
+        "digits, fashion_mnist, mnist, cifar10, cifar100, linear_teacher, mlp_teacher, or a file.npz",
+    )
+    data_dir: str | None = _field(None, RUN + THEORY, "the only folder to look in for the data's files")
     examples: int | None = _field(None, RUN + THEORY, "use the first N training examples")
-    network: str = _field("mlp", NET + THEORY, "mlp or residual_mlp")
-    width: int = _field(128, NET + THEORY, "units of each hidden layer")
+    image_size: int | None = _field(None, RUN, "shrink images to N rows of pixels, by averaging whole blocks")
+    network: str = _field("mlp", NET + THEORY, "mlp, residual_mlp, cnn, vgg or residual_cnn")
+    width: int = _field(128, NET + THEORY, "units of each hidden layer; channels, of vgg the first layer's")
     depth: int = _field(3, NET + THEORY, "weight layers")
+    channels: str | None = _field(None, NET, "of vgg, with M where it pools, like 16,M,32; --width scales them all")
+    pool: str | None = _field(None, NET, "2 x 2 pooling of images: none, avg or max (vgg max, others none)")
+    stride: int | None = _field(
+        None, NET, "of convolutions (cnn: each, 2; residual_cnn: the first, 2; vgg: the first, 1)"
+    )
+    readout: str | None = _field(None, NET, "of images: flatten or gap, the mean over pixels (residual_cnn gap)")
+    norm: str | None = _field(None, NET, "of images, before activations: none, layer or batch (none)")
     activation: str = _field("tanh", NET + THEORY, "linear, tanh, relu, gelu or silu")
     bias: bool = _field(False, NET + THEORY, "add biases")
-    state: str | None = _field(None, NET, "states are pre- or post-activations (pre; of tp and dtp on mlp, post)")
+    state: str | None = _field(
+        None, NET, "states are pre- or post-activations (pre; of tp and dtp without skips, post)"
+    )
     gain: float = _field(1.0, NET + THEORY, "factor on the initial std of weights that see activations")
     algorithm: str = _field("bp", ALL, "bp, pc, tp or dtp")
     parameterization: str = _field("mup", ALL + THEORY, f"{', '.join(NAMES)}, or a table's JSON file")
@@ -193,6 +217,26 @@ class Run(pydantic.BaseModel):
     dtype: str = _field("float32", NET + THEORY, "float32 or float64")
     matmul: str = _field("float32", NET, "products in float32, or of factors rounded to bfloat16")
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _image_sizes(cls, values: Any) -> Any:
+        """Depth and width that a network of images has where none is given; `channels` say both."""
+        if not isinstance(values, dict):
+            return values
+        settled = {}
+        network = values.get("network")
+        if isinstance(values.get("channels"), str) and network == "vgg":
+            convolutions = [part for part in _channels(values["channels"]) if isinstance(part, int)]
+            settled = {"depth": len(convolutions) + 1, "width": convolutions[0]}
+            if values.get("depth", settled["depth"]) != settled["depth"]:
+                raise InputError(
+                    f"--depth {values['depth']}: --channels {values['channels']} have {len(convolutions)} convolutions "
+                    f"and a readout, a depth of {settled['depth']}; leave one of them out"
+                )
+        elif network in IMAGE_DEPTHS:
+            settled = {"depth": IMAGE_DEPTHS[network]}
+        return settled | values
+
     @pydantic.model_validator(mode="after")
     def _names(self) -> "Run":
         for kind, value, options in (
@@ -207,6 +251,13 @@ class Run(pydantic.BaseModel):
         ):
             if value is not None and value not in options:
                 raise unknown(kind, value, options)
+        given = {name: getattr(self, name) for name in IMAGE_SETTINGS if getattr(self, name) is not None}
+        if given and self.network not in CONVOLUTIONAL:
+            raise InputError(
+                f"{_flags(given)}: of networks of images ({', '.join(CONVOLUTIONAL)}), not of {self.network}"
+            )
+        if self.channels is not None and self.network != "vgg":
+            raise InputError(f"--channels {self.channels}: of vgg, not of {self.network}; use --width")
         if self.matmul == "bfloat16" and self.dtype == "float64":
             raise InputError("--matmul bfloat16 rounds what --dtype float64 keeps: leave one of them out")
         return self
@@ -250,15 +301,28 @@ def table_of(run: Run) -> Parameterization:
     return from_json(run.table, f"table file {run.parameterization}")
 
 
-def build_of(run: Run, table: Parameterization, in_size: int, out_size: int) -> "Callable[[PRNGKeyArray], Built]":
-    """The run's network, as a function of a random key."""
+def build_of(
+    run: Run, table: Parameterization, in_size: int, out_size: int, image_shape: tuple[int, ...] | None = None
+) -> "Callable[[PRNGKeyArray], Built]":
+    """The run's network, as a function of a random key.
+
+    **Raises:** `InputError` for a network of images where the data has none.
+    """
     maker = found(run.network, NETWORKS)
+    reads: Any = in_size
+    own: dict[str, Any] = {"width": run.width}
+    if run.network in CONVOLUTIONAL:
+        if image_shape is None:
+            raise InputError(f"--network {run.network} reads images, and {run.data} has none: use mlp or residual_mlp")
+        reads = image_shape
+        own |= {name: getattr(run, name) for name in IMAGE_SETTINGS if getattr(run, name) is not None}
+    if run.network == "vgg":
+        own["channels"] = own.pop("width") if run.channels is None else _scaled(run.channels, own.pop("width"))
 
     def build(key: "PRNGKeyArray") -> "Built":
         return maker(
-            in_size,
-            run.width,
-            out_size,
+            reads,
+            out_size=out_size,
             depth=run.depth,
             activation=run.activation,
             table=table,
@@ -268,16 +332,43 @@ def build_of(run: Run, table: Parameterization, in_size: int, out_size: int) -> 
             gain=run.gain,
             dtype=run.dtype,
             matmul=run.matmul,
+            **own,
         )
 
     return build
+
+
+def _channels(text: str) -> list[int | str]:
+    """The list that `--channels` writes.
+
+    >>> _channels("16,M,32")
+    [16, 'M', 32]
+    """
+    parts: list[int | str] = []
+    for part in (part.strip() for part in text.split(",")):
+        if part != "M" and not (part.isascii() and part.isdigit() and int(part) > 0):
+            raise InputError(f"--channels {text}: {part!r} is neither a number of at least 1 nor M, where it pools")
+        parts.append(part if part == "M" else int(part))
+    if parts[0] == "M":
+        raise InputError(f"--channels {text}: M follows the convolution whose output it pools")
+    return parts
+
+
+def _scaled(text: str, width: int) -> list[int | str]:
+    """The channels when the first layer has `width` of them."""
+    parts = _channels(text)
+    first = parts[0]
+    for part in parts:
+        if isinstance(part, int) and isinstance(first, int) and part * width % first:
+            raise InputError(f"--width {width}: --channels {text} times {width}/{first} are not whole numbers")
+    return [part if isinstance(part, str) else part * width // int(first) for part in parts]
 
 
 def state_of(run: Run) -> str:
     """Whether states are pre- or post-activations: where not given, as the algorithm's papers have it."""
     if run.state is not None:
         return run.state
-    return "post" if run.algorithm in TARGET and run.network == "mlp" else "pre"
+    return "post" if run.algorithm in TARGET and not run.network.startswith("residual") else "pre"
 
 
 def algorithm_of(run: Run, table: Parameterization) -> "AbstractAlgorithm":
@@ -340,12 +431,14 @@ def _target_propagation(run: Run, rule: Any, given: dict[str, Any]) -> "Abstract
 def data_of(run: Run) -> "Dataset":
     """The run's data.
 
-    **Raises:** `InputError` where it is missing or corrupt, and for a folder that the data set does not read.
+    **Raises:** `InputError` where it is missing or corrupt, and for a folder that the data set does not read or an
+    image size that it cannot have.
     """
-    if run.data_dir is not None and run.data != "fashion_mnist":
-        raise InputError(f"--data-dir {run.data_dir}: {run.data} reads no folder; it is for fashion_mnist")
-    load = importlib.import_module("widthwise.data").load
-    return load(run.data, data_dir=run.data_dir, examples=run.examples)
+    data = importlib.import_module("widthwise.data")
+    if run.data_dir is not None and run.data not in data.SOURCES:
+        users = ", ".join(data.SOURCES)
+        raise InputError(f"--data-dir {run.data_dir}: {run.data} reads no folder; it is for {users}")
+    return data.load(run.data, data_dir=run.data_dir, examples=run.examples, image_size=run.image_size)
 
 
 def optimizer_settings(run: Run, table: Parameterization) -> dict[str, float]:

@@ -35,6 +35,14 @@ def test_base_width(cli, loaded):
     assert found[8]["test_loss"] != found[64]["test_loss"]
 
 
+def test_image_size(cli, loaded):
+    line = "train --data digits --examples 64 --width 8 --depth 2 --steps 2 --rate 0.1 --image-size 4 --json out.json"
+    assert cli(line)[0] == 0
+    # 4 x 4 pixels to 8 units to 10 classes.
+    assert loaded("out.json")["parameters"] == 16 * 8 + 8 * 10
+    assert loaded("out.json")["spec"]["image_size"] == 4
+
+
 def test_validation_trains_on_the_rest_and_judges_the_last(cli, loaded):
     assert cli(TRAIN + "--validation 10 --seed 0 --base-width 8")[0] == 0
     result = loaded("out.json")
@@ -117,3 +125,22 @@ def test_results_go_to_stdout_and_nothing_else_does(here, capsys, float32):
     names = [line.split()[0] for line in out.splitlines()]
     assert names == [name for name in json.loads((here / "out.json").read_text()) if name != "spec"]
     assert err == ""
+
+
+def test_networks_of_images_train_as_from_python(cli, loaded):
+    """Flags reach the builder: the same numbers as the Python API's, for every kind of network."""
+    data = ww.data.digits()
+    shared = {"table": ww.parameterization("mup"), "key": streams(0).init, "activation": "relu", "dtype": "float32"}
+    for flags, built in (
+        (
+            "cnn --width 6 --pool avg --stride 1 --readout gap --norm batch",
+            ww.cnn((8, 8, 1), 6, 10, pool="avg", stride=1, readout="gap", norm="batch", **shared),
+        ),
+        ("vgg --channels 4,M,8 --width 2 --pool avg", ww.vgg((8, 8, 1), [2, "M", 4], 10, pool="avg", **shared)),
+        ("vgg --width 2 --norm layer", ww.vgg((8, 8, 1), 2, 10, norm="layer", **shared)),
+        ("residual_cnn --width 3 --depth 4 --bias", ww.residual_cnn((8, 8, 1), 3, 10, depth=4, bias=True, **shared)),
+    ):
+        command = f"train --data digits --steps 3 --rate 0.01 --activation relu --json out.json --network {flags}"
+        assert cli(command)[0] == 0
+        expected = ww.train(built, ww.Backprop(), data, rate=0.01, steps=3)
+        assert loaded("out.json")["test_loss"] == expected.test_loss

@@ -198,6 +198,7 @@ def test_doctor(cli, loaded):
     code, out, _ = cli("doctor --json d.json")
     assert code == 0
     assert loaded("d.json")["computation"]["works"] is True
+    assert list(loaded("d.json")["data"]) == ["digits", "fashion_mnist", "mnist", "cifar10", "cifar100"]
     assert "jax" in out
 
 

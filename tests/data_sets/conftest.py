@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import gzip
 import hashlib
 import http.server
@@ -8,8 +9,8 @@ import threading
 import numpy as np
 import pytest
 
-import widthwise.data._fashion_mnist as fashion_mnist_module
-from widthwise.data._sources import FASHION_MNIST, SourceFile
+from widthwise.data import SOURCES
+from widthwise.data._sources import SourceFile
 
 
 def idx_bytes(array):
@@ -29,63 +30,92 @@ def write_idx():
 
 
 @pytest.fixture
-def no_data(tmp_path, monkeypatch):
+def table(monkeypatch):
+    """The table of sources, to be changed by one test."""
+    table = dict(SOURCES)
+    for module in ("_places", "_images", "_cifar"):
+        monkeypatch.setattr(f"widthwise.data.{module}.SOURCES", table)
+    return table
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch, table):
     """A machine without data: no environment, an empty cache (returned), no Debian folder, no mirror."""
-    cache = tmp_path / "cache"
     monkeypatch.delenv("WIDTHWISE_DATA", raising=False)
-    monkeypatch.setenv("WIDTHWISE_CACHE", str(cache))
+    monkeypatch.setenv("WIDTHWISE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    use_source(monkeypatch, dataclasses.replace(FASHION_MNIST, debian_folder=None, mirrors=()))
+    for name, source in SOURCES.items():
+        table[name] = dataclasses.replace(source, debian_folder=None, mirrors=())
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def no_data(cache):
+    """A machine without data; the folder of Fashion-MNIST in its cache."""
     return cache / "fashion_mnist"
 
 
 @pytest.fixture
-def small(no_data, tmp_path, monkeypatch, write_idx):
-    """Four files of 20 + 10 small images in a folder, and a table that expects just these."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    arrays = {
-        "train_images": rng.integers(0, 256, (20, 4, 3), np.uint8),
-        "train_labels": np.arange(20, dtype=np.uint8) % 10,
-        "test_images": rng.integers(0, 256, (10, 4, 3), np.uint8),
-        "test_labels": np.arange(10, dtype=np.uint8),
-    }
-    files = {}
-    for field, array in arrays.items():
-        path = write_idx(folder / getattr(FASHION_MNIST, field).name, array)
-        files[field] = SourceFile(
-            path.name,
-            sha256=hashlib.sha256(idx_bytes(array)).hexdigest(),
-            archive_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        )
-    source = dataclasses.replace(FASHION_MNIST, **files, mirrors=(), debian_folder=None)
+def small_idx(cache, tmp_path, table, write_idx, sha256_of):
+    """Four files of 20 + 10 small images in a folder, and a table that expects just these, for a data set by name."""
 
-    def use(**changes):
-        use_source(monkeypatch, dataclasses.replace(source, **changes))
+    def make(name, seed=0):
+        folder = tmp_path / f"small_{name}"
+        folder.mkdir()
+        rng = np.random.default_rng(seed)
+        arrays = {
+            "train_images": rng.integers(0, 256, (20, 4, 3), np.uint8),
+            "train_labels": np.arange(20, dtype=np.uint8) % 10,
+            "test_images": rng.integers(0, 256, (10, 4, 3), np.uint8),
+            "test_labels": np.arange(10, dtype=np.uint8),
+        }
+        files = []
+        for file, array in zip(SOURCES[name].files, arrays.values(), strict=True):
+            path = write_idx(folder / file.name, array)
+            files.append(SourceFile(path.name, sha256_of(path.read_bytes()), sha256_of(idx_bytes(array))))
 
-    use()
-    return folder, arrays, use
+        def use(**changes):
+            table[name] = dataclasses.replace(table[name], files=tuple(files), **changes)
 
+        use()
+        return folder, arrays, use
 
-def use_source(monkeypatch, source):
-    monkeypatch.setattr(fashion_mnist_module, "SOURCES", {"fashion_mnist": source})
+    return make
 
 
 @pytest.fixture
-def serve():
-    """Serve a folder from a loopback address; returns its URL."""
+def small(small_idx):
+    """Small files in the place of Fashion-MNIST's."""
+    return small_idx("fashion_mnist")
+
+
+@pytest.fixture
+def sha256_of():
+    """The sha256 of some bytes, as the table writes it."""
+    return lambda content: hashlib.sha256(content).hexdigest()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+class Cut(Quiet):
+    """Announces a file whole and hangs up in the middle of it."""
+
+    def copyfile(self, source, outputfile):
+        content = source.read()
+        outputfile.write(content[: len(content) // 2])
+
+
+@pytest.fixture
+def start_server():
+    """Serve a folder from a loopback address, by a class of handlers; returns its URL."""
     servers = []
 
-    def start(folder):
-        class Handler(http.server.SimpleHTTPRequestHandler):
-            def __init__(self, *args):
-                super().__init__(*args, directory=folder)
-
-            def log_message(self, *args):
-                pass
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    def start(kind, folder):
+        handler = functools.partial(kind, directory=folder)
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         servers.append((server, thread))
@@ -96,3 +126,15 @@ def serve():
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@pytest.fixture
+def serve(start_server):
+    """Serve a folder as it is."""
+    return functools.partial(start_server, Quiet)
+
+
+@pytest.fixture
+def serve_cut(start_server):
+    """Serve a folder whose files never arrive whole."""
+    return functools.partial(start_server, Cut)

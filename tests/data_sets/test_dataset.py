@@ -46,6 +46,14 @@ def test_bytes_stay_bytes_and_share_memory():
     assert np.shares_memory(data.first(2).x_train, x)
 
 
+def test_bytes_on_disk_stay_there(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((6, 4), np.uint8))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    data = valid(x_train=mapped)
+    assert np.shares_memory(data.x_train, mapped)
+    assert np.shares_memory(data.first(2).x_train, mapped)
+
+
 def test_arrays_are_read_only_but_the_callers_are_not():
     x = np.zeros((6, 4), np.uint8)
     data = valid(x_train=x)
@@ -162,7 +170,7 @@ def test_validation_out_of_range(count):
         ({"scale": 0.0}, "scale runs from 0.0 to 0.0; expected finite and greater than 0"),
         ({"scale": np.array([1, 1, -1, 1])}, "scale runs from -1.0"),
         ({"image_shape": (2, 3, 1)}, r"image_shape is \(2, 3, 1\); .* product 4"),
-        ({"image_shape": (2, 2)}, r"image_shape is \(2, 2\)"),
+        ({"image_shape": (-2, -2, 1)}, r"image_shape is \(-2, -2, 1\); .* each at least 1"),
     ],
 )
 def test_refused(changes, message):
@@ -183,6 +191,14 @@ def test_refused(changes, message):
 def test_regression_refused(changes, message):
     with pytest.raises(InputError, match="'toy': " + message):
         regression(**changes)
+
+
+def test_image_shape_of_two_axes():
+    data = valid()
+    # The tests' type checker refuses to build it; users have none.
+    object.__setattr__(data, "image_shape", (2, 2))
+    with pytest.raises(InputError, match=r"image_shape is \(2, 2\); expected \(height, width, channels\)"):
+        data.__post_init__()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -6,11 +6,11 @@ import pytest
 
 from widthwise._errors import InputError
 from widthwise.data import fashion_mnist, load
-from widthwise.data._sources import FASHION_MNIST, SOURCES
+from widthwise.data._sources import FASHION_MNIST
 
 DEBIAN = Path(FASHION_MNIST.debian_folder)
 DEAD = "http://127.0.0.1:9/"
-TRAIN_LABELS = FASHION_MNIST.train_labels.name
+TRAIN_LABELS = FASHION_MNIST.files[1].name
 
 needs_files = pytest.mark.skipif(
     not (DEBIAN / TRAIN_LABELS).is_file(), reason=f"Debian's dataset-fashion-mnist is not in {DEBIAN}"
@@ -39,8 +39,8 @@ def test_normalized_to_mean_zero_and_unit_deviation(real):
 
 
 @needs_files
-def test_debians_folder_is_found_without_being_named(real, no_data, monkeypatch):
-    monkeypatch.setattr("widthwise.data._fashion_mnist.SOURCES", SOURCES)
+def test_debians_folder_is_found_without_being_named(real, no_data, table):
+    table["fashion_mnist"] = FASHION_MNIST
     assert load("fashion_mnist").digest == real.digest
     assert not no_data.exists()
 
@@ -50,11 +50,11 @@ def test_swapped_file_is_refused(tmp_path):
     for file in FASHION_MNIST.files:
         (tmp_path / file.name).symlink_to(DEBIAN / file.name)
     (tmp_path / TRAIN_LABELS).unlink()
-    (tmp_path / TRAIN_LABELS).symlink_to(DEBIAN / FASHION_MNIST.test_labels.name)
-    with pytest.raises(InputError, match=FASHION_MNIST.train_labels.sha256) as error:
+    (tmp_path / TRAIN_LABELS).symlink_to(DEBIAN / FASHION_MNIST.files[3].name)
+    with pytest.raises(InputError, match=FASHION_MNIST.files[1].sha256) as error:
         fashion_mnist(tmp_path)
     assert str(tmp_path / TRAIN_LABELS) in str(error.value)
-    assert FASHION_MNIST.test_labels.sha256 in str(error.value)
+    assert FASHION_MNIST.files[3].sha256 in str(error.value)
 
 
 def check(data, arrays):
@@ -148,7 +148,7 @@ def test_offline_says_what_to_place_where(small, no_data):
     use(mirrors=(DEAD, DEAD + "second/"))
     with pytest.raises(InputError) as error:
         fashion_mnist()
-    first = FASHION_MNIST.train_images.name
+    first = FASHION_MNIST.files[0].name
     for part in (first, str(no_data), "WIDTHWISE_DATA", "dataset-fashion-mnist", DEAD + "second/" + first):
         assert part in str(error.value)
 

@@ -140,4 +140,18 @@ DEFECTS = (
         'gram = sum(jnp.einsum("ibu,jbu->bij", flat, flat) for flat in flats)',
         ("tests/theory/test_conditioning.py::test_the_inverse_inverts",),
     ),
+    Defect(
+        "planes of color taken for pixels",
+        "data/_cifar.py",
+        "return np.moveaxis(planes, 1, -1), table[:, labels - 1]",
+        "return planes.reshape(-1, _HEIGHT, _WIDTH, _CHANNELS), table[:, labels - 1]",
+        ("tests/data_sets/test_cifar.py::test_a_picture_made_by_hand",),
+    ),
+    Defect(
+        "coarse labels for fine ones",
+        "data/_cifar.py",
+        "np.moveaxis(planes, 1, -1), table[:, labels - 1]",
+        "np.moveaxis(planes, 1, -1), table[:, 0]",
+        ("tests/data_sets/test_cifar.py::test_a_picture_made_by_hand",),
+    ),
 )

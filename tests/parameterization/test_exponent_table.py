@@ -66,7 +66,7 @@ def letters(table, letter):
 
 
 def assert_row(table, *, b, c, c_bias, g, g_output):
-    """Compare all roles; a branch without powers of depth is a hidden layer, its bias an input."""
+    """Compare all roles; a branch without powers of depth is a hidden layer, its vectors inputs."""
 
     def spread(values, bias, output_bias):
         inner, hidden, output = (Fraction(value) for value in values)
@@ -78,6 +78,9 @@ def assert_row(table, *, b, c, c_bias, g, g_output):
             Role.HIDDEN_BIAS: Fraction(bias),
             Role.BRANCH_BIAS: Fraction(bias),
             Role.OUTPUT_BIAS: Fraction(output_bias),
+            # Gains and offsets of a normalization scale like biases.
+            Role.NORM: Fraction(bias),
+            Role.BRANCH_NORM: Fraction(bias),
         }
 
     assert letters(table, "a") == dict.fromkeys(FORWARD, Fraction(0))
@@ -154,6 +157,9 @@ MUPC_MULTIPLIER = {
     Role.HIDDEN_BIAS: ("0", "0"),
     Role.BRANCH_BIAS: ("0", "-1/2"),
     Role.OUTPUT_BIAS: ("0", "0"),
+    # It acts before the branch's multiplier, and its gradient meets it all the same.
+    Role.NORM: ("0", "0"),
+    Role.BRANCH_NORM: ("0", "0"),
 }
 MUPC_ADAM = {
     Role.INPUT: ("0", "0"),
@@ -163,6 +169,8 @@ MUPC_ADAM = {
     Role.HIDDEN_BIAS: ("0", "0"),
     Role.BRANCH_BIAS: ("0", "-1/2"),
     Role.OUTPUT_BIAS: ("0", "0"),
+    Role.NORM: ("0", "0"),
+    Role.BRANCH_NORM: ("0", "-1/2"),
 }
 MUPC_EPSILON = {
     Role.INPUT: ("-1", "0"),
@@ -173,6 +181,8 @@ MUPC_EPSILON = {
     Role.HIDDEN_BIAS: ("-1", "0"),
     Role.BRANCH_BIAS: ("-1", "-1/2"),
     Role.OUTPUT_BIAS: ("0", "0"),
+    Role.NORM: ("-1", "0"),
+    Role.BRANCH_NORM: ("-1", "-1/2"),
 }
 
 
@@ -305,7 +315,7 @@ def test_all_tables_coincide_at_the_base(name, optimizer):
     for role, scaling in forward(table).items():
         fan_in = 48 if role.grows_with_fan_in else 12
         size = table.size(fan_in=fan_in, fan_out=48, width=48, depth=5)
-        std = 1.0 if role.is_bias else 1 / math.sqrt(fan_in)
+        std = 1.0 if role.is_bias or role.is_norm else 1 / math.sqrt(fan_in)
         assert scaling.init.at(size) == pytest.approx(std, rel=1e-15)
         others = (scaling.multiplier, scaling.rate, scaling.precision, scaling.epsilon, scaling.decay)
         assert [power.at(size) for power in others] == [1.0] * 5

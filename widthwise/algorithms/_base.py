@@ -25,7 +25,7 @@ Precisions = tuple[Float[Array, "..."], ...]
 class Batch(NamedTuple):
     """Examples and their targets: `x` (batch, in), `y` (batch, out)."""
 
-    x: Float[Array, "batch in"]
+    x: Float[Array, "batch *in"]
     y: Float[Array, "batch out"]
 
 
@@ -65,6 +65,12 @@ class AbstractAlgorithm(eqx.Module):
     def init(self, built: Built, *, key: PRNGKeyArray) -> Learner:
         """The learner of a built network."""
         return Learner(built.network)
+
+    def tried(self, learner: Learner, batch: Batch) -> None:
+        """Refuse, before anything is compiled, what could not learn from a batch: nothing, unless the rule knows of it.
+
+        **Raises:** `InputError`.
+        """
 
     @property
     def pretraining(self) -> int:

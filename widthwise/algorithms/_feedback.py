@@ -10,6 +10,7 @@
 """
 
 import abc
+import math
 from typing import Any
 
 import equinox as eqx
@@ -64,6 +65,9 @@ class AbstractFeedback(eqx.Module):
         """The learner after the feedback's own updates on a batch: the same, unless it learns."""
         return learner
 
+    def tried(self, learner: Learner, batch: Batch) -> None:
+        """Refuse what a batch has no solution for: nothing, unless the feedback is solved."""
+
     @abc.abstractmethod
     def rows(self, learner: Learner, low: States, high: States) -> tuple[Any, ...]:
         """What the maps need, a pytree with a leading axis of depth for each segment above the first.
@@ -110,14 +114,33 @@ class RidgeFeedback(AbstractFeedback):
         """The factors on the ridge."""
         return Learner(built.network, feedback(built))
 
+    def tried(self, learner: Learner, batch: Batch) -> None:
+        """Refuse a ridge of 0 where a Gram matrix is singular, whose solution would be NaN or rounding.
+
+        **Raises:** `InputError`, which names the layer.
+        """
+        if float(self.ridge) > 0:
+            return
+        layer = 1
+        for state in around(forward(learner.network, batch.x))[1]:
+            for z in state:
+                layer += 1
+                rank, least = int(jnp.linalg.matrix_rank(flat(z))), min(flat(z).shape)
+                if rank < least:
+                    raise InputError(
+                        f"ridge is {float(self.ridge):g}, and the states of layer {layer} have rank {rank} of {least}: "
+                        f"their Gram matrix is singular; use a ridge above 0"
+                    )
+
     def rows(self, learner: Learner, low: States, high: States) -> tuple[Any, ...]:
         """Two factors a layer: g(v) = (v left) right, left None where it is the identity."""
         found = []
         for segment, factor, z, target in zip(
             learner.network.segments[1:], _own(learner).ridges, high, low, strict=True
         ):
-            batch = jax.tree.leaves(z)[0].shape[1]
-            ridge = self.ridge * batch * factor
+            # Of an image every pixel adds to the Gram matrix as every channel does.
+            _, batch, *pixels, _ = z.shape
+            ridge = self.ridge * (batch * math.prod(pixels) * factor)
             found.append(each(lambda _, z, x, ridge=ridge: ridge_map(flat(z), flat(x), ridge), segment, z, target))
         return tuple(found)
 
@@ -150,7 +173,7 @@ class TiedFeedback(AbstractFeedback):
 
     def down(self, stage: AbstractStage, row: Any, value: State, like: State) -> State:
         """W_l^T v."""
-        return stage.transposed(value)
+        return stage.transposed(value, like)
 
 
 class TrainedFeedback(AbstractFeedback):
@@ -160,7 +183,8 @@ class TrainedFeedback(AbstractFeedback):
         drl:   1/(2σ²) |x − d_l(f_{L<-l}(x))|²,   d_l the difference-corrected way down from the output to layer l − 1
         ldrl:  1/σ² [1/2 |g(z_l + σ η) − g(z_l)|² − ⟨σ ξ, g(f(x)) − g(f(z_{l-1}))⟩]
 
-    f is f_l, g is g_l; ξ, η ~ N(0, 1); sums over units, means over the batch; only Q_l learns from layer l's loss. The
+    f is f_l, g is g_l; ξ, η ~ N(0, 1); sums over units, means over the batch and over the places of an image that share
+    Q_l; only Q_l learns from layer l's loss. The
     optimum of `ldrl` is the transposed Jacobian, whose targets are aligned as backprop's; that of the others inverts.
 
     **Arguments:** `learns`: the loss; `activation`: φ; `optimizer`: `"sgd"` or `"adam"`; `rate`: base rate, of which

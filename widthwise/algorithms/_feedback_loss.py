@@ -45,7 +45,8 @@ def layer_losses(
     total = jnp.zeros((), jax.tree.leaves(low)[0].dtype)
     rows = zip(network.segments[1:], feedback, low, high, _keys(key, network), strict=True)
     for segment, way, x, z, keys in rows:
-        total += jnp.sum(each(lambda f, g, x, z, k: loss(f, g, x, z, k, noise), segment, way.stages, x, z, keys))
+        losses = each(lambda f, g, x, z, k: loss(f, g, x, z, k, noise), segment, way.stages, x, z, keys)
+        total += jnp.sum(losses) / way.stages.places
     return total
 
 
@@ -89,7 +90,7 @@ def difference_reconstruction(
         rows = (low[index], high[index], noisy[index], entered[index])
         slots, losses = sweep(down, slots, feedback[index], *rows, reverse=True)
         slots = slots[: slots.shape[0] - feedback[index].depth]
-        total += jnp.sum(losses)
+        total += jnp.sum(losses) / feedback[index].stages.places
     return total
 
 

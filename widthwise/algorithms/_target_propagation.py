@@ -1,5 +1,6 @@
 """Target propagation: every layer learns towards a target that feedback maps down from the layer above."""
 
+import math
 from typing import Any
 
 import equinox as eqx
@@ -22,8 +23,9 @@ class TargetPropagation(AbstractAlgorithm):
         TP:  t_{l-1} = g_l(t_l)          DTP:  t_{l-1} = z_{l-1} + g_l(t_l) − g_l(z_l)
         x_l = z_{l-1},   e_l = t_l − z_l at the forward pass,   γ_l = 1/η̂;   the readout learns from the loss, γ_L = 1
 
-    Hidden losses are divided by η̂, so that rates hardly depend on it. Errors s_l = t_l − z_l are carried instead of
-    targets: s_{l-1} = g_l(s_l) for linear feedback under DTP, without cancellation.
+    Hidden losses are divided by η̂, so that rates hardly depend on it, and of images they are means over pixels. Errors
+    s_l = t_l − z_l are carried instead of targets: s_{l-1} = g_l(s_l) for linear feedback under DTP, without
+    cancellation.
 
     **Arguments:** `feedback`: g_l; `difference`: DTP, which corrects each target by what g_l fails to reconstruct;
     `target_step`: η̂ (None: 0.1 for DTP, 1 for TP, whose targets carry the whole reconstruction error).
@@ -60,6 +62,10 @@ class TargetPropagation(AbstractAlgorithm):
         """The feedback learns first."""
         return self.feedback.learn(learner, batch, key=key)
 
+    def tried(self, learner: Learner, batch: Batch) -> None:
+        """As the feedback does."""
+        self.feedback.tried(learner, batch)
+
     def infer(self, learner: Learner, batch: Batch, loss: Loss, *, key: PRNGKeyArray) -> Inference:
         """The forward pass, and one sweep of targets down."""
         *hidden, prediction = states = forward(learner.network, batch.x)
@@ -67,7 +73,8 @@ class TargetPropagation(AbstractAlgorithm):
         step = self._step(output_error.dtype)
         errors, missed = self._targets(learner, *around(states), step * output_error)
         one = jnp.ones((), output_error.dtype)
-        precisions = (*((1 / step,) * len(errors)), one)
+        # Every pixel of an image has an error of its own: their mean leaves rates what they are for vectors.
+        precisions = (*(one / (step * math.prod(error.shape[2:-1])) for error in errors), one)
         metrics = {"reconstruction": jnp.median(missed)}
         return Inference(
             inputs(batch.x, tuple(hidden)), (*errors, output_error[None]), precisions, prediction[0], metrics

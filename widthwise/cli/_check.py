@@ -11,6 +11,8 @@ from ._output import progress, run_from, use_dtype, write_result
 WIDTHS = (128, 256, 512, 1024)
 # The probe of docs/theory.md: eight inputs, three outputs.
 IN_SIZE, OUT_SIZE = 8, 3
+# As large as what the smallest strides and poolings leave an answer to.
+IMAGE_SHAPE = (8, 8, 1)
 # Small beside the gradients of a probe that hardly moves.
 PROBE_EPSILON = 1e-12
 
@@ -39,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
     chosen = {"epsilon": PROBE_EPSILON} | optimizer_settings(spec, table)
 
     def build(width: int, key: Any) -> Built:
-        return build_of(spec.model_copy(update={"width": width}), table, IN_SIZE, OUT_SIZE)(key)
+        return build_of(spec.model_copy(update={"width": width}), table, IN_SIZE, OUT_SIZE, IMAGE_SHAPE)(key)
 
     bar = progress(len(widths), "widths")
     try:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._errors import InputError
+from ..data import SOURCES, found_on_disk, load
 from ._flags import Parser
 from ._output import write_result
 
@@ -36,7 +37,7 @@ def run(arguments: Sequence[str]) -> int:
         "cores": os.cpu_count(),
         "versions": {name: _version(name) for name in PACKAGES},
         "computation": _computation(),
-        "data": {name: _data(name) for name in ("digits", "fashion_mnist")},
+        "data": {name: _data(name) for name in ("digits", *SOURCES)},
         "environment": {name: os.environ.get(name) for name in ("WIDTHWISE_DATA", "WIDTHWISE_CACHE", "JAX_PLATFORMS")},
     }
     for name, value in found.items():
@@ -84,12 +85,8 @@ def _computation() -> dict[str, Any]:
 
 def _data(name: str) -> str:
     """Whether a data set is at hand, without downloading it."""
-    from ..data import load
-
     if name == "digits":
         return f"{load(name).x_train.shape[0]} training examples"
-    from ..data import found_on_disk
-
     try:
         return str(found_on_disk(name) or "not on this machine; it is downloaded when it is first used")
     except InputError as error:

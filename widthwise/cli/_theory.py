@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import InputError, unknown
-from ..config import Run, algorithm_of, build_of, data_of, table_of
+from ..config import CONVOLUTIONAL, Run, algorithm_of, build_of, data_of, table_of
 from ..report import SUFFIXES
 from ._flags import Parser, add_run_flags, given
 from ._output import progress, run_from, write_result
@@ -87,6 +87,8 @@ def _measured(runs: Sequence[Run], values: Any) -> list[dict[str, Any]]:
     data = data_of(runs[0])
     jobs: list[Any] = []
     for spec in runs:
+        if spec.network in CONVOLUTIONAL:
+            raise InputError(f"--network {spec.network}: conditioning is of mlp and residual_mlp")
         table = table_of(spec)
         build = build_of(spec, table, data.in_size, data.out_size)
         # Every size is tried before hours are spent.

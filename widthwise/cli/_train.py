@@ -62,7 +62,7 @@ def _trained(spec: Run, rate: float, seed: int, out: str | None) -> dict[str, An
     rule = algorithm_of(spec, table)
     whole = identity(spec, data.digest, table) | {"rate": rate, "seed": seed}
     store = None if out is None else RunStore.open(out, kind="train", spec=whole)
-    build = build_of(spec, table, data.in_size, data.out_size)
+    build = build_of(spec, table, data.in_size, data.out_size, data.image_shape)
     bar = None
 
     def tell(told: Any) -> None:
@@ -119,8 +119,7 @@ def _result(trained: Any, spec: Run, choosing: Any, rate: float, seed: int) -> d
     network = trained.network
     validation = None
     if choosing is not None:
-        dtype = jax.tree.leaves(network)[0].dtype
-        held = evaluated(network, examples(choosing, "test", dtype), found(spec.loss, LOSSES))
+        held = evaluated(network, examples(choosing, "test", network.dtype, network), found(spec.loss, LOSSES))
         validation = held[1] if choosing.classes is not None else None
     tolerance = 1e-2 if spec.tolerance is None else spec.tolerance
     return {

@@ -111,7 +111,7 @@ def _groups(
             "width": spec.width,
             "depth": spec.depth,
         }
-        build = build_of(spec, table, data.in_size, data.out_size)
+        build = build_of(spec, table, data.in_size, data.out_size, data.image_shape)
         activity = log2_activity_rates if spec.algorithm in users else None
         groups.append(Group(build, algorithm_of(spec, table), table, labels, activity))
         identities.append(identity(spec, data.digest, table))

@@ -1,6 +1,7 @@
 """The one form every data set takes: flat arrays, a normalization still to be applied, and an identity."""
 
 import hashlib
+import itertools
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -32,6 +33,7 @@ class Dataset:
     - `shift`, `scale`: a number or one per feature (features,), in the units of x; scale > 0.
     - `classes`: number of classes, at least 2; None for regression.
     - `image_shape`: (height, width, channels) of one flat x, last axis fastest; None if x is no image.
+      `x_train.reshape(-1, *image_shape)` are the images.
 
     **Raises:** `InputError` where shapes disagree, an array is empty or of another type, a number is not
     finite, or a label is out of range; it names the array and the first bad row.
@@ -53,7 +55,7 @@ class Dataset:
     shift: np.ndarray | float = 0.0
     scale: np.ndarray | float = 1.0
     classes: int | None = None
-    image_shape: tuple[int, ...] | None = None
+    image_shape: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
         for field in _ARRAYS:
@@ -61,6 +63,7 @@ class Dataset:
         for field in ("shift", "scale"):
             self._store(field, np.asarray(getattr(self, field), np.float64))
         self._check_inputs()
+        self._check_image_shape()
         self._check_normalization()
         if self.classes is None:
             self._check_targets()
@@ -127,6 +130,47 @@ class Dataset:
         final = self.first(rest)
         return final, replace(final, x_test=self.x_train[rest:], y_test=self.y_train[rest:])
 
+    def shrunk(self, image_size: int) -> "Dataset":
+        """The same images with `image_size` rows of pixels: averages over blocks of f x f, f = height / image_size.
+
+            x'[i, j, c] = mean of x[f i + a, f j + b, c] over a, b = 0 .. f - 1
+
+        Bytes are rounded to the nearest byte (halves to the even one) and stay bytes. A `shift` and a
+        `scale` per feature are averaged over the same blocks: the input's mean stays, and its deviation
+        falls as far as neighbouring pixels differ.
+
+        **Arguments:** `image_size`: the height wanted; f must divide the width too.
+
+        **Returns:** a new data set of image_size * (width / f) * channels features.
+
+        **Raises:** `InputError` if the data are no images, or no whole f gives this height.
+
+        >>> from widthwise.data import digits
+        >>> digits().shrunk(4).image_shape
+        (4, 4, 1)
+        """
+        if self.image_shape is None:
+            raise self._error(
+                f"image_size {image_size} asked for, and these are no images: leave it out, or give x as"
+                " (examples, height, width) or (examples, height, width, channels) in an .npz file"
+            )
+        height, width, channels = self.image_shape
+        sizes = [height // f for f in range(1, height + 1) if height % f == width % f == 0]
+        if image_size not in sizes:
+            raise self._error(
+                f"image_size {image_size} asked for, of images of {height} x {width} pixels; expected"
+                f" {', '.join(map(str, sizes))}: whole blocks of pixels are averaged"
+            )
+        factor = height // image_size
+        return replace(
+            self,
+            x_train=_pooled(self.x_train, self.image_shape, factor),
+            x_test=_pooled(self.x_test, self.image_shape, factor),
+            shift=_pooled(np.asarray(self.shift), self.image_shape, factor),
+            scale=_pooled(np.asarray(self.scale), self.image_shape, factor),
+            image_shape=(image_size, width // factor, channels),
+        )
+
     def targets(self, split: str) -> np.ndarray:
         """What the network's output is compared with: one-hot rows, or the regression targets themselves.
 
@@ -166,9 +210,14 @@ class Dataset:
                 f"x_train is {self.x_train.dtype} with {self.in_size} features and x_test {self.x_test.dtype}"
                 f" with {self.x_test.shape[1]}; expected the same in both"
             )
+
+    def _check_image_shape(self) -> None:
         shape = self.image_shape
-        if shape is not None and (len(shape) != 3 or math.prod(shape) != self.in_size):
-            raise self._error(f"image_shape is {shape}; expected (height, width, channels) with product {self.in_size}")
+        if shape is not None and (len(shape) != 3 or min(shape) < 1 or math.prod(shape) != self.in_size):
+            raise self._error(
+                f"image_shape is {shape}; expected (height, width, channels), each at least 1, with product"
+                f" {self.in_size}"
+            )
 
     def _check_normalization(self) -> None:
         for field, lowest in (("shift", -np.inf), ("scale", 0.0)):
@@ -224,3 +273,19 @@ class Dataset:
         x = getattr(self, field.replace("y", "x", 1))
         if len(y) != len(x):
             raise self._error(f"{field} has {len(y)} rows; expected {len(x)}, one for each row of x")
+
+
+def _pooled(flat: np.ndarray, shape: tuple[int, int, int], factor: int) -> np.ndarray:
+    """Averages over blocks of factor x factor pixels of (..., height * width * channels); a scalar stays."""
+    if not flat.ndim:
+        return flat
+    images = flat.reshape(-1, *shape)
+    # Sums of fewer than 65 793 bytes are exact in float32.
+    kind = np.float32 if flat.dtype == np.uint8 else flat.dtype
+    total = np.zeros((len(images), shape[0] // factor, shape[1] // factor, shape[2]), kind)
+    for row, column in itertools.product(range(factor), repeat=2):
+        total += images[:, row::factor, column::factor]
+    total /= factor**2
+    if flat.dtype == np.uint8:
+        total = np.rint(total, out=total).astype(np.uint8)
+    return total.reshape(*flat.shape[:-1], -1)

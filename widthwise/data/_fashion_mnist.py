@@ -4,7 +4,6 @@ import os
 
 from widthwise.data._dataset import Dataset
 from widthwise.data._images import idx_images
-from widthwise.data._sources import SOURCES
 
 
 def fashion_mnist(data_dir: str | os.PathLike[str] | None = None) -> Dataset:
@@ -17,10 +16,10 @@ def fashion_mnist(data_dir: str | os.PathLike[str] | None = None) -> Dataset:
 
     **Arguments:** `data_dir`: the only folder to look in (itself or its subfolder `fashion_mnist`).
 
-    **Returns:** the data set: 784 features, 10 classes.
+    **Returns:** the data set: 784 features, 10 classes, images of shape (28, 28, 1).
 
     **Raises:** `InputError` if a file is missing and cannot be downloaded, or is not the expected one.
 
     Source: H. Xiao, K. Rasul and R. Vollgraf, Fashion-MNIST, arXiv:1708.07747 (MIT licence).
     """
-    return idx_images("fashion_mnist", SOURCES["fashion_mnist"], data_dir)
+    return idx_images("fashion_mnist", data_dir)

@@ -49,7 +49,7 @@ def read_idx(path: Path, sha256: str | None = None) -> np.ndarray:
     if sha256 is not None and found != sha256:
         raise InputError(
             f"{path}: sha256 of the decompressed bytes is {found}; expected {sha256}. The file is damaged"
-            " or belongs to another data set: remove or replace it."
+            " or belongs to another data set: replace it, or keep each data set in a folder of its name."
         )
     return np.frombuffer(values, np.uint8).reshape(shape)
 

@@ -4,9 +4,11 @@ import os
 from collections.abc import Callable
 
 from widthwise._errors import unknown
+from widthwise.data._cifar import cifar10, cifar100
 from widthwise.data._dataset import Dataset
 from widthwise.data._digits import digits
 from widthwise.data._fashion_mnist import fashion_mnist
+from widthwise.data._mnist import mnist
 from widthwise.data._npz import npz
 from widthwise.data._teachers import linear_teacher, mlp_teacher
 
@@ -15,32 +17,43 @@ Folder = str | os.PathLike[str] | None
 _BY_NAME: dict[str, Callable[[Folder], Dataset]] = {
     "digits": lambda data_dir: digits(),
     "fashion_mnist": fashion_mnist,
+    "mnist": mnist,
+    "cifar10": cifar10,
+    "cifar100": cifar100,
     "linear_teacher": lambda data_dir: linear_teacher(20, 5, 2048),
     "mlp_teacher": lambda data_dir: mlp_teacher(20, 64, 5, 2048),
 }
 
 
-def load(name_or_path: str | os.PathLike[str], data_dir: Folder = None, examples: int | None = None) -> Dataset:
+def load(
+    name_or_path: str | os.PathLike[str],
+    data_dir: Folder = None,
+    examples: int | None = None,
+    image_size: int | None = None,
+) -> Dataset:
     """A data set by its name, or from a file of the user's.
 
     **Arguments:**
 
-    - `name_or_path`: `digits`, `fashion_mnist`, `linear_teacher` (20 features, 5 outputs, 2048 training
-      examples), `mlp_teacher` (the same, with 3 layers of width 64), or a path that ends in `.npz`.
-    - `data_dir`: the only folder to look in for the files of `fashion_mnist`; the others need none.
+    - `name_or_path`: `digits`, `fashion_mnist`, `mnist`, `cifar10`, `cifar100`, `linear_teacher` (20
+      features, 5 outputs, 2048 training examples), `mlp_teacher` (the same, with 3 layers of width 64),
+      or a path that ends in `.npz`.
+    - `data_dir`: the only folder to look in for the files of `fashion_mnist`, `mnist`, `cifar10` and
+      `cifar100`; the others need none.
     - `examples`: how many training examples to keep, the first ones; None for all.
+    - `image_size`: the height to shrink images to, by `Dataset.shrunk`; None leaves them as they are.
 
     **Returns:** the data set.
 
-    **Raises:** `InputError` for an unknown name, for files that are missing or not as expected, and for
-    more examples than there are.
+    **Raises:** `InputError` for an unknown name, for files that are missing or not as expected, for
+    more examples than there are, and for an image size that the data cannot have.
 
     >>> load("digits", examples=100).x_train.shape
     (100, 64)
     >>> load("digit")
     Traceback (most recent call last):
     widthwise._errors.InputError: unknown data 'digit': did you mean 'digits'? Known: a path ending in .npz, \
-digits, fashion_mnist, linear_teacher, mlp_teacher
+cifar10, cifar100, digits, fashion_mnist, linear_teacher, mlp_teacher, mnist
     """
     name = str(name_or_path)
     if name.endswith(".npz"):
@@ -49,4 +62,5 @@ digits, fashion_mnist, linear_teacher, mlp_teacher
         data = _BY_NAME[name](data_dir)
     else:
         raise unknown("data", name, [*_BY_NAME, "a path ending in .npz"])
-    return data if examples is None else data.first(examples)
+    data = data if examples is None else data.first(examples)
+    return data if image_size is None else data.shrunk(image_size)

@@ -81,7 +81,14 @@ def _column(y: np.ndarray) -> np.ndarray:
     return y[:, None] if y.ndim == 1 else y
 
 
-def _image_shape(path: str | os.PathLike[str], train: tuple[int, ...], test: tuple[int, ...]) -> tuple[int, ...] | None:
+def _image_shape(
+    path: str | os.PathLike[str], train: tuple[int, ...], test: tuple[int, ...]
+) -> tuple[int, int, int] | None:
     if train != test:
         raise InputError(f"{path}: an example has shape {train} in x_train and {test} in x_test; expected the same.")
-    return {2: (*train, 1), 3: train}.get(len(train))
+    match train:
+        case height, width:
+            return height, width, 1
+        case height, width, channels:
+            return height, width, channels
+    return None

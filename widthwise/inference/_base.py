@@ -59,7 +59,7 @@ class Problem(eqx.Module):
 
     network: Network
     precisions: Precisions
-    x: Float[Array, "batch in"]
+    x: Float[Array, "batch *in"]
     y: Float[Array, "batch out"]
     loss: Loss = eqx.field(static=True)
     fixed_prediction: bool = eqx.field(static=True, default=False)

@@ -21,7 +21,7 @@ from .._errors import InputError
 from .._loss import Loss, mse
 from ..algorithms import AbstractAlgorithm, Batch, PredictiveCoding, TargetPropagation, TiedFeedback
 from ..inference import curvature
-from ..network import Built, forward
+from ..network import Built, calibrated, forward
 from ..parameterization import OWN, Parameterization, Role
 from ..theory import predicted_slopes
 from ..training import leaves_steps, make_step, optimizer, start, streams
@@ -232,7 +232,7 @@ def _measure(
         network = eqx.combine(arrays, static)
         learner = rule.init(eqx.tree_at(lambda b: b.network, built, network), key=key)
         batch = probe(built, key, dtype)
-        before = forward(network, batch.x)
+        before = forward(calibrated(network, batch.x), batch.x)
         found = {}
         if isinstance(rule, PredictiveCoding):
             problem = rule.problem(learner, batch, loss)
@@ -245,7 +245,8 @@ def _measure(
                 return eqx.filter(step(eqx.combine(arrays, static), batch, key)[0], eqx.is_array)
 
             state = eqx.combine(jax.lax.fori_loop(0, steps, again, arrays), static)
-            movement, relative = _movement(before, forward(state.learner.network, batch.x), batch)
+            after = forward(calibrated(state.learner.network, batch.x), batch.x)
+            movement, relative = _movement(before, after, batch)
             way = feedback_movement(learner, state.learner, before)
             return {"movement": movement, "relative": relative} | ({} if way is None else {"feedback": way})
 

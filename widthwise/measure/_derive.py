@@ -342,7 +342,7 @@ def _forward_estimates(table: Parameterization, founds: list[Found], axis: _Axis
     """Init exponents below the readout."""
     estimates = {}
     for role in founds[0]["signal"]:
-        if role.is_output or role.is_bias:
+        if role.is_output or role.is_bias or role.is_norm:
             continue
         rows = [found["branches"] if axis.suffix and role.is_branch else found["signal"][role] for found in founds]
         estimates[role, "b" + axis.suffix] = _estimate(table, role, "b" + axis.suffix, axis.sizes, rows, 0.0)

@@ -40,7 +40,7 @@ def start_table(
     """
     weight = Scaling(init=Power(fan_in=-HALF))
     small = Power(fan_in=-HALF, depth=-ONE, base_depth=-ONE)
-    rows = {role: Scaling() if role.is_bias else weight for role in Role}
+    rows = {role: Scaling() if role.is_bias or role.is_norm else weight for role in Role}
     rows[Role.BRANCH] = Scaling(init=small) if deep else weight
     rows[Role.OUTPUT] = dataclasses.replace(weight, precision=Power(width=-gamma_bar))
     return Parameterization(

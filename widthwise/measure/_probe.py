@@ -48,4 +48,4 @@ def probe(built: Built, key: PRNGKeyArray, dtype: Any) -> Batch:
     size = built.network.in_size
     x = jax.random.normal(inputs, (PROBE_SIZE, size), dtype)
     t = jax.random.normal(teacher, (built.network.out_size, size), dtype) / jnp.sqrt(size).astype(dtype)
-    return Batch(x, jnp.tanh(2 * x @ t.T))
+    return Batch(x.reshape(-1, *built.network.in_shape), jnp.tanh(2 * x @ t.T))

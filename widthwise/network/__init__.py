@@ -10,6 +10,7 @@ from ._chain import Segment as Segment
 from ._chain import States as States
 from ._chain import above as above
 from ._chain import below as below
+from ._chain import calibrated as calibrated
 from ._chain import each as each
 from ._chain import forward as forward
 from ._chain import head as head
@@ -25,6 +26,14 @@ from ._feedback import around as around
 from ._feedback import feedback as feedback
 from ._feedback import flat as flat
 from ._feedback import trained_feedback as trained_feedback
+from ._image_stage import NORMS as NORMS
+from ._image_stage import POOLS as POOLS
+from ._image_stage import READOUTS as READOUTS
+from ._image_stage import Convolved as Convolved
+from ._image_stage import Readout as Readout
+from ._images import cnn as cnn
+from ._images import residual_cnn as residual_cnn
+from ._images import vgg as vgg
 from ._layer import ACTIVATIONS as ACTIVATIONS
 from ._layer import MATMULS as MATMULS
 from ._layer import Linear as Linear

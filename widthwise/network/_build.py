@@ -7,7 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jaxtyping import PRNGKeyArray, PyTree
 
 from .._errors import InputError, unknown
 from ..parameterization import Parameterization, Role, Size
@@ -141,8 +141,8 @@ def _chain(
 ) -> Built:
     """Input stage, hidden stages as one segment, readout."""
     for name, value in (("in_size", in_size), ("width", width), ("out_size", out_size)):
-        _at_least(name, value, 1)
-    _at_least("depth", depth, 2)
+        at_least(name, value, 1)
+    at_least("depth", depth, 2)
     if activation not in ACTIVATIONS:
         raise unknown("activation", activation, ACTIVATIONS)
     if matmul not in MATMULS:
@@ -205,17 +205,23 @@ def _linear(
 def _labels(segment: Segment, table: Parameterization, roles: tuple[Role, Role], size: Size) -> PyTree[LeafScaling]:
     """The segment with a LeafScaling in place of every array."""
 
-    def label(role: Role) -> LeafScaling:
-        row = table.scalings[role]
-        return LeafScaling(role, row.rate.at(size), row.epsilon.at(size), row.decay.at(size))
-
     arrays: Any = eqx.filter(segment, eqx.is_array)
-    arrays = eqx.tree_at(lambda s: s.stages.linear.weight, arrays, label(roles[0]))
+    arrays = eqx.tree_at(lambda s: s.stages.linear.weight, arrays, label(table, roles[0], size))
     if segment.stages.linear.bias is None:  # type: ignore[attr-defined]
         return arrays
-    return eqx.tree_at(lambda s: s.stages.linear.bias, arrays, label(roles[1]))
+    return eqx.tree_at(lambda s: s.stages.linear.bias, arrays, label(table, roles[1], size))
 
 
-def _at_least(name: str, value: Array | int, least: int) -> None:
+def label(table: Parameterization, role: Role, size: Size) -> LeafScaling:
+    """What the training loop needs of an array of this role and size."""
+    row = table.scalings[role]
+    return LeafScaling(role, row.rate.at(size), row.epsilon.at(size), row.decay.at(size))
+
+
+def at_least(name: str, value: Any, least: int) -> None:
+    """Refuse what is no whole number, too small, or larger than any machine holds.
+
+    **Raises:** `InputError`.
+    """
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= LARGEST:
         raise InputError(f"{name} is {value!r}: it must be a whole number from {least} to {LARGEST}")

@@ -36,7 +36,8 @@ class Segment(eqx.Module):
 class Network(eqx.Module):
     """A chain of segments, from the input layer to the readout.
 
-    **Arguments:** `segments`: the first and the last hold one stage each; `in_size`, `out_size`.
+    **Arguments:** `segments`: the first and the last hold one stage each; `in_size`, `out_size`; `image_shape`:
+    (height, width, channels) of the images that it reads, None where it reads rows of `in_size` numbers.
 
     **Raises:** `InputError` where the chain has no readout, or its ends hold more than one stage.
     """
@@ -44,6 +45,7 @@ class Network(eqx.Module):
     segments: tuple[Segment, ...]
     in_size: int = eqx.field(static=True)
     out_size: int = eqx.field(static=True)
+    image_shape: tuple[int, int, int] | None = eqx.field(static=True, default=None)
 
     def __check_init__(self) -> None:
         depths = [segment.depth for segment in self.segments]
@@ -62,7 +64,17 @@ class Network(eqx.Module):
         """Whether every stage is affine."""
         return all(segment.stages.is_linear for segment in self.segments)
 
-    def __call__(self, x: Float[Array, "batch in"]) -> Float[Array, "batch out"]:
+    @property
+    def in_shape(self) -> tuple[int, ...]:
+        """The shape of one input."""
+        return (self.in_size,) if self.image_shape is None else self.image_shape
+
+    @property
+    def dtype(self) -> Any:
+        """The float type of the weights."""
+        return jax.tree.leaves(eqx.filter(self.segments[0], eqx.is_inexact_array))[0].dtype
+
+    def __call__(self, x: Float[Array, "batch *in"]) -> Float[Array, "batch out"]:
         """The prediction f of the forward pass."""
         return forward(self, x)[-1][0]
 
@@ -110,6 +122,7 @@ def stage_at(segment: Segment, row: Any) -> AbstractStage:
 
 def head(network: Network, x: State) -> State:
     """f_1(x), which no relaxation moves as long as the input is clamped: computed once."""
+    _check_input(network, x)
     return sweep(lambda z, stage: (stage(z), None), x, network.segments[0])[0]
 
 
@@ -117,12 +130,45 @@ def forward(network: Network, x: State) -> States:
     """All layers' states of the forward pass, in order.
 
     z_l = f_l(z_{l-1}),   z_0 = x
+
+    **Raises:** `InputError` where x is not of the network's input shape.
     """
+    _check_input(network, x)
     states = []
     for segment in network.segments:
         x, out = sweep(lambda z, stage: (stage(z),) * 2, x, segment)
         states.append(out)
     return tuple(states)
+
+
+def _check_input(network: Network, x: State) -> None:
+    """Refuse flat images where images are read, and the reverse, which would else fail deep in a product."""
+    if isinstance(x, Array) and x.shape[1:] != network.in_shape:
+        wants = "images" if network.image_shape is not None else "rows"
+        raise InputError(
+            f"the input's shape is {x.shape}: this network reads {wants} of shape (batch, "
+            f"{', '.join(map(str, network.in_shape))}); reshape it, or build the network for it"
+        )
+
+
+def calibrated(network: Network, x: State) -> Network:
+    """The network with the statistics of a batch in its batch normalizations, frozen from then on.
+
+    **Arguments:** `x`: the batch; without batch normalization nothing is computed.
+    """
+    if not any(segment.stages.has_statistics for segment in network.segments):
+        return network
+
+    def step(z: State, stage: AbstractStage) -> tuple[State, Any]:
+        stage = stage.calibrated(z)
+        return stage(z), eqx.filter(stage, eqx.is_array)
+
+    segments = []
+    for segment in network.segments:
+        x, arrays = sweep(step, x, segment)
+        stages = eqx.combine(arrays, segment.stages)
+        segments.append(eqx.tree_at(lambda s: s.stages, segment, stages))
+    return eqx.tree_at(lambda n: n.segments, network, tuple(segments))
 
 
 def perturbed(network: Network, first: State, errors: States) -> tuple[States, Array]:

@@ -3,6 +3,8 @@
 g_l: z_l -> z_{l-1},   l = 2 … L
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -12,10 +14,11 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from .._errors import InputError
 from ..parameterization import Role, Size
-from ._build import Built, LeafScaling
-from ._chain import Segment, States, above
-from ._layer import Linear
-from ._stage import Dense
+from ._build import Built, LeafScaling, label
+from ._chain import Segment, States, above, forward
+from ._image_stage import Convolved, Readout, Restored
+from ._layer import Convolution, Linear
+from ._stage import AbstractStage, Dense
 
 
 class Feedback(eqx.Module):
@@ -41,41 +44,78 @@ def trained_feedback(built: Built, *, activation: str = "linear", key: PRNGKeyAr
 
         g(z) = φ(Q z) where states are post-activations,   Q φ(z) where they are pre-activations
 
+    Maps to images undo stride and pooling (`Restored`).
+
     **Arguments:** `built`: the network whose table scales Q; `activation`: φ; `key`.
 
-    **Raises:** `InputError` for a stage that no affine map undoes: anything but `Dense` without a skip.
+    **Raises:** `InputError` for a stage that no affine map undoes: one with a skip, or of a kind of one's own.
     """
+    network = built.network
+    example = jnp.zeros((1, *network.in_shape), network.dtype)
+    low, _ = jax.eval_shape(lambda x: around(forward(network, x)), example)
     segments, labels = [], []
-    for index, (segment, (role, size)) in enumerate(zip(built.network.segments[1:], _maps(built), strict=True)):
+    for index, (segment, below, (role, size)) in enumerate(zip(network.segments[1:], low, _maps(built), strict=True)):
         stage = segment.stages
-        if not isinstance(stage, Dense) or stage.residual:
-            kind = "residual" if isinstance(stage, Dense) else type(stage).__name__
+        if not isinstance(stage, Dense | Convolved | Readout) or getattr(stage, "residual", False):
+            kind = "residual" if getattr(stage, "residual", False) else type(stage).__name__
             raise InputError(
-                f"the network's segment {index + 2} is {kind}, and trained feedback undoes fully connected stages "
-                f"without skips: use the feedback 'ridge'"
+                f"the network's segment {index + 2} is {kind}, and trained feedback undoes fully connected and "
+                f"convolutional stages without skips: use the feedback 'ridge'"
             )
         row = built.table.scalings[role]
-        weight = stage.linear.weight
-        normals = jax.random.normal(jax.random.fold_in(key, index), weight.mT.shape, weight.dtype)
-        linear = Linear(row.init.at(size) * normals, None, row.multiplier.at(size), matmul=stage.linear.matmul)
-        # A stage that reads its state as it is sees post-activations.
-        post = stage.before == "linear"
-        held = Dense(linear, after=activation) if post else Dense(linear, before=activation)
-        label = LeafScaling(role, row.rate.at(size), row.epsilon.at(size), row.decay.at(size))
+        draw = partial(jax.random.normal, jax.random.fold_in(key, index), dtype=network.dtype)
+        held = _undoing(stage, below.shape[2:], draw, row.init.at(size), row.multiplier.at(size), activation)
         segments.append(Segment(held, segment.depth))
         arrays: Any = eqx.filter(segments[-1], eqx.is_array)
-        labels.append(eqx.tree_at(lambda s: s.stages.linear.weight, arrays, label))
+        labels.append(eqx.tree_at(lambda s: s.stages.linear.weight, arrays, label(built.table, role, size)))
     return Feedback(feedback(built).ridges, tuple(segments), tuple(labels))
+
+
+def _undoing(
+    stage: Dense | Convolved | Readout,
+    shape: tuple[int, ...],
+    draw: Callable[[tuple[int, ...]], jax.Array],
+    std: float,
+    multiplier: float,
+    activation: str,
+) -> AbstractStage:
+    """The stage that maps back to a state of a shape; φ sits where the network's own activation does."""
+    weight = stage.linear.weight
+    matmul = stage.linear.matmul
+    if isinstance(stage, Dense):
+        # A stage that reads its state as it is sees post-activations.
+        before, after = ("linear", activation) if stage.before == "linear" else (activation, "linear")
+        return Dense(Linear(std * draw(weight.mT.shape), None, multiplier, matmul=matmul), before, after)
+    post = stage.before.activation == "linear"
+    before, after = ("linear", activation) if post else (activation, "linear")
+    height, width, channels = shape
+    if isinstance(stage, Convolved):
+        # As going up, k² taps are finite and divide the variance.
+        back = std / weight.shape[-3] * draw((*weight.shape[:-2], weight.shape[-1], weight.shape[-2]))
+        convolution = Convolution(back, None, multiplier, matmul=matmul)
+        return Restored(convolution, (height, width, channels), None, before, after)
+    shrunk = 1 if stage.before.pool == "none" else 2
+    pixels = (height // shrunk, width // shrunk) if stage.gather == "flatten" else (1, 1)
+    back = std * draw((weight.shape[0], pixels[0] * pixels[1] * channels, weight.shape[1]))
+    linear = Linear(back, None, multiplier, matmul=matmul)
+    return Restored(linear, (height, width, channels), pixels, before, after)
 
 
 def _maps(built: Built) -> list[tuple[Role, Size]]:
     """Role and size of Q_l, for each segment above the first: its fan-in is the stage's fan-out."""
-    sizes = [
-        Size(size.fan_out, size.fan_in, size.width, size.depth, size.base_width, size.base_depth)
-        for size in built.sizes[1:]
-    ]
     # Only the readout's sees something that does not grow.
-    roles = [Role.FEEDBACK] * (len(sizes) - 1) + [Role.FEEDBACK_OUTPUT]
+    roles = [Role.FEEDBACK] * (len(built.sizes) - 2) + [Role.FEEDBACK_OUTPUT]
+    sizes = [
+        Size(
+            fan_in=size.fan_out,
+            fan_out=size.fan_in,
+            width=size.fan_out if role.grows_with_fan_in else size.width,
+            depth=size.depth,
+            base_width=size.base_width,
+            base_depth=size.base_depth,
+        )
+        for role, size in zip(roles, built.sizes[1:], strict=True)
+    ]
     return list(zip(roles, sizes, strict=True))
 
 

@@ -29,7 +29,7 @@ from jaxtyping import PRNGKeyArray
 
 from .._errors import InputError, unknown
 from ..parameterization import Parameterization, Role, Size, growth
-from ._build import LARGEST, Built, LeafScaling
+from ._build import LARGEST, Built, label
 from ._chain import Network, Segment
 from ._stage import AbstractStage, State
 
@@ -101,7 +101,7 @@ def own_network(
         fans = [int(np.prod(shape)) for shape in (shapes[index], shapes[index + 1])]
         size = table.size(fan_in=fans[0], fan_out=fans[1], width=width, depth=len(modules))
         scaled.append(_rescaled(module, drawn[0][index], drawn[1][index], found[index], plain, size))
-        labels.append(jax.tree.map(lambda role, size=size: _label(plain, role, size), found[index]))
+        labels.append(jax.tree.map(lambda role, size=size: label(plain, role, size), found[index]))
         sizes.append(size)
     return _built(scaled, labels, sizes, table, in_size, int(np.prod(shapes[-1])))
 
@@ -194,11 +194,6 @@ def _rescaled(module: Any, base: Any, now: Any, roles: Any, table: Parameterizat
         ratio = own / reached if own and reached else 1.0
         scaled.append(ratio * growth(table.scalings[role].init, role).at(size) * leaf)
     return eqx.combine(jax.tree.unflatten(jax.tree.structure(arrays), scaled), static)
-
-
-def _label(table: Parameterization, role: Role, size: Size) -> LeafScaling:
-    row = table.scalings[role]
-    return LeafScaling(role, row.rate.at(size), row.epsilon.at(size), row.decay.at(size))
 
 
 def _built(

@@ -29,8 +29,24 @@ class AbstractStage(eqx.Module):
     def __call__(self, x: State, *, key: PRNGKeyArray | None = None, train: bool = True) -> State:
         """The layer's prediction f_l(x)."""
 
-    def transposed(self, z: State) -> State:
+    @property
+    def places(self) -> int:
+        """At how many places of its state each weight acts: the pixels of a convolution."""
+        return 1
+
+    @property
+    def has_statistics(self) -> bool:
+        """Whether the stage normalizes by statistics of the batch, which `calibrated` measures."""
+        return False
+
+    def calibrated(self, x: State) -> "AbstractStage":
+        """The stage with the statistics of a batch: itself, unless it has some."""
+        return self
+
+    def transposed(self, z: State, like: State) -> State:
         """W_l^T z, of the stage's linear map with its multiplier: the way down of tied feedback.
+
+        **Arguments:** `z`: a state of this layer; `like`: one of the layer below, whose shape the result has.
 
         **Raises:** `InputError` where the stage has none.
         """
@@ -61,6 +77,6 @@ class Dense(AbstractStage):
         out = activation(self.after)(self.linear(activation(self.before)(x)))
         return out + x if self.residual else out
 
-    def transposed(self, z: State) -> State:
+    def transposed(self, z: State, like: State) -> State:
         """a W^T z; a residual stage has no one map that its feedback could be tied to."""
-        return super().transposed(z) if self.residual else self.linear.transposed(z)
+        return super().transposed(z, like) if self.residual else self.linear.transposed(z)

@@ -13,6 +13,8 @@ hidden layer has no skip. The multipliers are absolute, as in the papers; rates 
 | output      | N^-1         | N κ        | 1             | N^-1 / κ        |
 | hidden bias | 1            | N κ        | 1             | N^-1 / κ        |
 | branch bias | L^-1/2       | N κ        | L^-1/2        | N^-1 L^-1/2 / κ |
+| norm        | 1            | N κ        | 1             | N^-1 / κ        |
+| branch norm | 1            | N κ        | L^-1/2        | N^-1 L^-1/2 / κ |
 | output bias | 1            | κ          | 1             | 1 / κ           |
 
 κ = (N / L)^-k undoes the growth of predictive coding's gradients at γ_L = γ' (N/N_0)^-γ̄ (L/L_0)^γ̄.
@@ -33,7 +35,7 @@ the two published rates drift).
 from fractions import Fraction
 
 from ._power import ONE, Power, width_power
-from ._richness import FAN_IN, HALF
+from ._richness import FAN_IN, FAN_RATIO, HALF
 from ._role import Role
 from ._scaling import Scaling, growth
 
@@ -61,10 +63,13 @@ def depth_rows(
     rows = {}
     for role in (role for role in Role if not role.is_feedback):
         multiplier = multipliers.get(role, ONE)
-        shrink = growth(multiplier, role)
+        # A branch's normalization acts before the branch's multiplier, which its gradient meets all the same.
+        shrink = growth(DEPTH if role is Role.BRANCH_NORM else multiplier, role)
         k_role = k_output if role.is_output else k
         kappa = width_power(-k_role, k_role)
         sgd = kappa if role is Role.OUTPUT_BIAS else width_power(1) * kappa
+        # As in `richness_rows`; branches are as wide as what they are added to.
+        sgd = sgd * FAN_RATIO if role is Role.HIDDEN else sgd
         # Under Adam every coherent sum over a fan-in of N, and over L branches, must add up to order one;
         # the readout's 1/N already makes its sum so.
         adam = PUBLISHED.get(name, ONE if role is Role.OUTPUT else shrink)

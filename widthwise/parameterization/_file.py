@@ -9,9 +9,10 @@ from typing import Any
 
 from .._errors import InputError, unknown
 from ._power import ONE, Power, fraction, width_power
+from ._richness import FAN_RATIO
 from ._role import Role
 from ._scaling import Scaling, growth
-from ._table import ALGORITHMS, OPTIMIZERS, OUTPUT_LOSSES, OWN, WEIGHT_DECAY_KINDS, Parameterization
+from ._table import ALGORITHMS, OPTIMIZERS, OUTPUT_LOSSES, OWN, TARGET, WEIGHT_DECAY_KINDS, Parameterization
 from ._target_propagation import feedback_rows
 
 SCHEMA_VERSION = 1
@@ -120,24 +121,26 @@ def _row(role: Role, payload: Mapping[str, Any], source: str) -> Scaling:
     if row is None:
         if role in (Role.INPUT, Role.HIDDEN, Role.OUTPUT):
             raise InputError(f"{source} lacks the role {str(role)!r}")
-        # A table of weights alone: branches are hidden layers, biases scale like the role they sit beside.
+        # A table of weights alone: branches are hidden layers, biases and norms scale like the role they sit beside.
         if role.is_feedback:
             return feedback_rows()[role]
-        like = {Role.BRANCH: Role.HIDDEN, Role.BRANCH_BIAS: Role.INPUT, Role.HIDDEN_BIAS: Role.INPUT}.get(role)
-        if like is None:
+        if role is Role.OUTPUT_BIAS:
             return Scaling()
+        like = Role.HIDDEN if role is Role.BRANCH else Role.INPUT
         row = _row(like, payload, source)
-        if not role.is_bias:
+        if role is Role.BRANCH:
             return row
-        # A bias has no fan-in, and sits outside the multiplier of its layer: only the growth carries over.
+        # A vector has no fan-in, and sits outside the multiplier of its layer: only the growth carries over.
         return dataclasses.replace(row, multiplier=growth(row.multiplier, like), init=growth(row.init, like))
     _all_known(f"entry of role {str(role)!r}", row, [*_LETTER_NAMES, "powers"], source)
     precision = _power(payload.get("precision", {}).get(str(role), {}), source)
     letters = {name: fraction(row.get(name, 0)) for name in _LETTER_NAMES}
     if "powers" not in row:
-        # The letters have none for the ridge.
+        # The letters have none for the ridge, nor for what layers of different widths add: see `richness_rows`.
+        descends = payload["optimizer"] == "sgd" and payload["algorithm"] not in TARGET
+        ratio = FAN_RATIO if role is Role.HIDDEN and descends else ONE
         ridge = feedback_rows()[role].ridge if role.is_feedback else ONE
-        return dataclasses.replace(_from_letters(role, letters), precision=precision, ridge=ridge)
+        return dataclasses.replace(_from_letters(role, letters, ratio), precision=precision, ridge=ridge)
     scaling = Scaling(**{name: _power(parts, source) for name, parts in row["powers"].items()})
     if role.value in payload.get("precision", {}) and precision != scaling.precision:
         raise InputError(
@@ -152,18 +155,18 @@ def _row(role: Role, payload: Mapping[str, Any], source: str) -> Scaling:
     return scaling
 
 
-def _from_letters(role: Role, letters: Mapping[str, Fraction]) -> Scaling:
+def _from_letters(role: Role, letters: Mapping[str, Fraction], ratio: Power) -> Scaling:
     """The scaling with given exponents whose std is 1/sqrt(fan_in) at the base, as all names have it."""
 
     def power(letter: str) -> Power:
         return width_power(-letters[letter], -letters[f"{letter}_depth"])
 
     init = power("b")
-    if not role.is_bias:
+    if not (role.is_bias or role.is_norm):
         half = Fraction(1, 2)
         init = init * Power(fan_in=-half, width=half if role.grows_with_fan_in else Fraction(0))
     return Scaling(
-        multiplier=power("a"), init=init, rate=power("c"), epsilon=power("g"), decay=power("d"), precision=ONE
+        multiplier=power("a"), init=init, rate=ratio * power("c"), epsilon=power("g"), decay=power("d"), precision=ONE
     )
 
 

@@ -77,6 +77,8 @@ def moves_to(gauge: str, rows: Mapping[Role, Scaling], r: Fraction) -> dict[Role
             Role.OUTPUT: half,
             Role.HIDDEN_BIAS: -r,
             Role.BRANCH_BIAS: -r,
+            Role.NORM: -r,
+            Role.BRANCH_NORM: -r,
         },
         "rescaling": {Role.HIDDEN: half, Role.BRANCH: half, Role.OUTPUT: half + r},
     }[gauge]

@@ -32,7 +32,8 @@ def fraction(value: Rational) -> Fraction:
 class Size:
     """The size of one layer and of the base at which all parameterizations coincide.
 
-    **Arguments:** `fan_in`, `fan_out`: of this layer; `width` N and `depth` L (weight layers) of the
+    **Arguments:** `fan_in`, `fan_out`: of this layer (of a convolution: channels); `width` N: of the network, or where
+    its layers differ the layer's own: its fan-in where that grows, else its fan-out; `depth` L: weight layers of the
     network; `base_width` N_0 and `base_depth` L_0.
     """
 

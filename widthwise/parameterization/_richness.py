@@ -8,11 +8,13 @@ In the gauge without multipliers (STP), W = M^-a w, std M^-b, rate M^-c, epsilon
 | hidden      | 1/2     | 1 − 2r + k  | 3/2 − r | 1/2 + r − k |
 | output      | 1/2 + r | 1 + k       | 1       | −k          |
 | hidden bias | 0       | −2r + k     | 1/2 − r | 1/2 + r − k |
+| norm        | 0       | −2r + k     | 1/2 − r | 1/2 + r − k |
 | output bias | 0       | k           | 0       | −k          |
 
-k is the exponent by which predictive coding's energy gradients exceed backprop's (`gradient_growth`).
-Movement of the representations is M^(r − 1/2), of the output M^0. Sources: arXiv 2404.19719 (the scale),
-arXiv 2411.02001, Theorem 4.2 (k).
+M is the layer's own number of inputs that grow (of an input layer and of vectors: their length); where layers are not
+alike, hidden layers under SGD have another factor fan-out / fan-in (docs/theory.md F). k is the exponent by which
+predictive coding's energy gradients exceed backprop's (`gradient_growth`). Movement of the representations is
+M^(r − 1/2), of the output M^0. Sources: arXiv 2404.19719 (the scale), arXiv 2411.02001, Theorem 4.2 (k).
 """
 
 from fractions import Fraction
@@ -23,6 +25,8 @@ from ._scaling import Scaling
 
 HALF = Fraction(1, 2)
 FAN_IN = Power(fan_in=-HALF)
+# 1 where all layers are as wide; where they are not, what keeps ΔW x in proportion to the layer's own states.
+FAN_RATIO = Power(fan_out=Fraction(1), fan_in=Fraction(-1))
 
 
 def gradient_growth(algorithm: str, gamma_bar: Fraction, r: Fraction) -> Fraction:
@@ -57,7 +61,8 @@ def richness_rows(
     else:
         c_input, c_hidden, c_output, c_output_bias = HALF - r, 3 * HALF - r, Fraction(1), Fraction(0)
     g, g_output = HALF + r - k, -k_output
-    hidden = Scaling(init=FAN_IN, rate=width_power(-c_hidden), epsilon=width_power(-g))
+    ratio = FAN_RATIO if optimizer == "sgd" else ONE
+    hidden = Scaling(init=FAN_IN, rate=ratio * width_power(-c_hidden), epsilon=width_power(-g))
     bias = Scaling(rate=width_power(-c_input), epsilon=width_power(-g))
     return {
         Role.INPUT: Scaling(init=FAN_IN, rate=width_power(-c_input), epsilon=width_power(-g)),
@@ -71,6 +76,8 @@ def richness_rows(
         ),
         Role.HIDDEN_BIAS: bias,
         Role.BRANCH_BIAS: bias,
+        Role.NORM: bias,
+        Role.BRANCH_NORM: bias,
         Role.OUTPUT_BIAS: Scaling(rate=width_power(-c_output_bias), epsilon=width_power(-g_output)),
     }
 
@@ -82,6 +89,6 @@ def standard_rows(gamma_bar: Fraction) -> dict[Role, Scaling]:
     """
     weight = Scaling(init=FAN_IN)
     weights = {Role.INPUT: weight, Role.HIDDEN: weight, Role.BRANCH: weight}
-    biases = {role: Scaling() for role in Role if role.is_bias}
+    vectors = {role: Scaling() for role in Role if role.is_bias or role.is_norm}
     readout = Scaling(init=FAN_IN, precision=width_power(-gamma_bar) if gamma_bar else ONE)
-    return weights | biases | {Role.OUTPUT: readout}
+    return weights | vectors | {Role.OUTPUT: readout}

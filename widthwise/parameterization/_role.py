@@ -11,6 +11,8 @@ The exponents of a parameterization depend on a tensor only through its role:
 | hidden_bias | -, infinite | outside the multiplier of its layer; scales like input |
 | branch_bias | -, infinite | inside a residual branch |
 | output_bias | -, finite | the readout |
+| norm | -, infinite | gain and offset of a normalization, drawn as ones and zeros; scales like input |
+| branch_norm | -, infinite | the same before the weights of a residual branch |
 | feedback | infinite, infinite | target propagation's way down, between hidden layers |
 | feedback_output | finite, infinite | target propagation's way down from the prediction |
 """
@@ -32,6 +34,8 @@ class Role(enum.StrEnum):
     HIDDEN_BIAS = "hidden_bias"
     BRANCH_BIAS = "branch_bias"
     OUTPUT_BIAS = "output_bias"
+    NORM = "norm"
+    BRANCH_NORM = "branch_norm"
     FEEDBACK = "feedback"
     FEEDBACK_OUTPUT = "feedback_output"
 
@@ -48,12 +52,17 @@ class Role(enum.StrEnum):
     @property
     def is_branch(self) -> bool:
         """Whether the parameter sits inside a residual branch and so carries powers of depth."""
-        return self in (Role.BRANCH, Role.BRANCH_BIAS)
+        return self in (Role.BRANCH, Role.BRANCH_BIAS, Role.BRANCH_NORM)
 
     @property
     def is_bias(self) -> bool:
         """Whether the parameter is a bias: drawn as zeros, outside its layer's multiplier."""
         return self in (Role.HIDDEN_BIAS, Role.BRANCH_BIAS, Role.OUTPUT_BIAS)
+
+    @property
+    def is_norm(self) -> bool:
+        """Whether the parameter is a gain or an offset of a normalization."""
+        return self in (Role.NORM, Role.BRANCH_NORM)
 
     @property
     def is_feedback(self) -> bool:

@@ -8,6 +8,7 @@ In the gauge without multipliers, W = M^-a w, std M^-b, rate M^-c, epsilon M^-g,
 | hidden          | infinite twice   | 1/2 | 1 | 0 | -         |
 | output          | infinite, finite | 1/2 | 1 | 0 | -         |
 | hidden bias     | -                | 0   | 0 | 0 | -         |
+| norm            | -                | 0   | 0 | 0 | -         |
 | output bias     | -                | 0   | 0 | 0 | -         |
 | feedback        | infinite twice   | 1/2 | 1 | 0 | fan-in Q  |
 | feedback output | finite, infinite | 0   | 0 | 0 | fan-in Q  |
@@ -35,7 +36,7 @@ def target_rows() -> dict[Role, Scaling]:
     """The rows of the forward weights, the same for SGD and Adam."""
     hidden = Scaling(init=FAN_IN, rate=width_power(-1))
     weights = {Role.INPUT: Scaling(init=FAN_IN), Role.HIDDEN: hidden, Role.BRANCH: hidden, Role.OUTPUT: hidden}
-    return weights | {role: Scaling() for role in Role if role.is_bias}
+    return weights | {role: Scaling() for role in Role if role.is_bias or role.is_norm}
 
 
 def feedback_rows(*, scaled: bool = True) -> dict[Role, Scaling]:

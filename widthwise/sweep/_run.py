@@ -33,6 +33,7 @@ from ..training import (
     schedule,
     start,
     streams,
+    with_statistics,
 )
 from ._group import Group, Member, with_activity_rate
 
@@ -98,9 +99,12 @@ def run_group(
         )
     arrays = [eqx.filter(built.network, eqx.is_array) for built in builts]
     dtype = jax.tree.leaves(arrays[0])[0].dtype
-    train_data = examples(data, "train", dtype)
+    train_data = examples(data, "train", dtype, builts[0].network)
     total = training.total(train_data.count)
     leaves_steps(group.algorithm, total)
+    group.algorithm.tried(
+        group.algorithm.init(builts[0], key=streams(seeds[0]).algorithm), train_data.chunk(0, training.batch_size)
+    )
     shared = _Shared(
         jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays),
         jnp.stack([run_order(streams(s).order, total, train_data.count, training.batch_size) for s in seeds]),
@@ -111,7 +115,9 @@ def run_group(
     program = _program(builts[0], group.algorithm, training, total)
     zero = _loss_of_zero(train_data, training.loss)
     members = group.members(log2_rates, seeds)
-    chunk = _chunk_size(group.labels["width"], len(seeds) * len(log2_rates))
+    # One network's convolutions are large products already.
+    images = builts[0].network.image_shape is not None
+    chunk = 1 if images else _chunk_size(group.labels["width"], len(seeds) * len(log2_rates))
     rows: list[dict[str, Any]] = []
     for found, seconds in _chunks(program, shared, _arguments(members, seeds, dtype), chunk):
         rows += [_row(one, zero, seconds) for one in found]
@@ -157,7 +163,7 @@ def _program(built: Built, algorithm: AbstractAlgorithm, training: Training, tot
         state, metrics = scan_steps(
             step, start(learner, transform, run.rates), shared.data, shared.orders[seed], sample, shared.keys[seed]
         )
-        final, _ = evaluate(state.learner.network, shared.data, training.loss)
+        final, _ = evaluate(with_statistics(state.learner.network, shared.data), shared.data, training.loss)
         return metrics | {"final_loss": final}
 
     @jax.jit

@@ -13,6 +13,7 @@ from ._examples import evaluate as evaluate
 from ._examples import examples as examples
 from ._examples import run_order as run_order
 from ._examples import streams as streams
+from ._examples import with_statistics as with_statistics
 from ._fit import SETTLED as SETTLED
 from ._fit import DivergedWarning as DivergedWarning
 from ._fit import Progress as Progress

@@ -12,7 +12,7 @@ from .._errors import InputError
 from .._loss import Loss
 from ..algorithms import Batch
 from ..data import Dataset
-from ..network import Network
+from ..network import Network, calibrated
 
 CHUNK = 1000
 
@@ -42,13 +42,14 @@ class Examples(eqx.Module):
         input = (x − shift) / scale
 
     **Arguments:** `x`: (examples, features), uint8 or float; `y`: (examples, out) targets; `shift`, `scale`:
-    (features,) or scalars.
+    (features,) or scalars; `shape`: of one input, as the network reads it.
     """
 
     x: Array
     y: Float[Array, "examples out"]
     shift: Array
     scale: Array
+    shape: tuple[int, ...] = eqx.field(static=True)
 
     @property
     def count(self) -> int:
@@ -64,11 +65,26 @@ class Examples(eqx.Module):
         return self._normalized(self.x[start:stop], self.y[start:stop])
 
     def _normalized(self, x: Array, y: Array) -> Batch:
-        return Batch((x.astype(y.dtype) - self.shift) / self.scale, y)
+        normalized = (x.astype(y.dtype) - self.shift) / self.scale
+        return Batch(normalized.reshape(x.shape[0], *self.shape), y)
 
 
-def examples(dataset: Dataset, split: str, dtype: Any) -> Examples:
-    """A split (`"train"` or `"test"`) of a data set, on the device, targets in the network's float type."""
+def examples(dataset: Dataset, split: str, dtype: Any, network: Network | None = None) -> Examples:
+    """A split (`"train"` or `"test"`) of a data set, on the device, targets in the network's float type.
+
+    **Arguments:** `network`: which reads them, as rows unless it reads images.
+
+    **Raises:** `InputError` for images of another shape than the network's, or rows of another length.
+    """
+    if network is not None and (
+        network.in_size != dataset.in_size or network.image_shape not in (None, dataset.image_shape)
+    ):
+        wants = "rows" if network.image_shape is None else "images"
+        has = f"rows of {dataset.in_size}" if dataset.image_shape is None else f"images of {dataset.image_shape}"
+        raise InputError(
+            f"the network reads {wants} of {network.image_shape or network.in_size}; {dataset.name} has {has}: "
+            f"build it for the data's `in_size`, or for its `image_shape` where it has one"
+        )
     x = dataset.x_train if split == "train" else dataset.x_test
     if x.dtype != np.uint8:
         x = x.astype(dtype)
@@ -77,6 +93,7 @@ def examples(dataset: Dataset, split: str, dtype: Any) -> Examples:
         jnp.asarray(dataset.targets(split), dtype),
         jnp.asarray(dataset.shift, dtype),
         jnp.asarray(dataset.scale, dtype),
+        (dataset.in_size,) if network is None else network.in_shape,
     )
 
 
@@ -121,6 +138,11 @@ def evaluate(network: Network, data: Examples, loss: Loss) -> tuple[Float[Array,
         sums.append(_sums(network, data.chunk(whole * CHUNK, data.count), loss))
     total = jnp.sum(jnp.stack(sums), axis=0) / data.count
     return total[0], total[1]
+
+
+def with_statistics(network: Network, data: Examples) -> Network:
+    """The network with its batch normalizations' statistics taken from the first of some examples, for prediction."""
+    return calibrated(network, data.chunk(0, min(CHUNK, data.count)).x)
 
 
 def _sums(network: Network, batch: Batch, loss: Loss) -> Float[Array, "2"]:

@@ -19,7 +19,7 @@ from ..inference import Automatic
 from ..network import Built, Network
 from ._checkpoint import load_checkpoint, save_checkpoint
 from ._devices import split
-from ._examples import Examples, batches_per_epoch, epoch_order, evaluate, examples, streams
+from ._examples import Examples, batches_per_epoch, epoch_order, evaluate, examples, streams, with_statistics
 from ._optimizer import optimizer, schedule
 from ._step import TrainState, leaves_steps, make_step, sampled, scan_steps, start
 
@@ -104,15 +104,16 @@ def train(
     >>> trained.test_accuracy > 0.5
     True
     """
-    dtype = jax.tree.leaves(eqx.filter(built.network, eqx.is_inexact_array))[0].dtype
+    dtype = built.network.dtype
     parts = split(devices, batch_size)
-    train_data = examples(data, "train", dtype)
+    train_data = examples(data, "train", dtype, built.network)
     per_epoch = batches_per_epoch(train_data.count, batch_size)
     total = _total_steps(epochs, steps, per_epoch)
     leaves_steps(algorithm, total)
     keys = streams(seed)
     transform = optimizer(built, momentum=momentum, epsilon=epsilon, weight_decay=weight_decay)
     learner = algorithm.init(built, key=keys.algorithm)
+    algorithm.tried(learner, train_data.chunk(0, batch_size))
     state = start(learner, transform, jnp.asarray(rate, dtype))
     history: History = {}
     # What a resumed run must share with its beginning; a constant rate may be continued for longer.
@@ -169,7 +170,8 @@ def train(
         on_progress(Progress(done, length, total, train_seconds, recent))
     _warn(algorithm, history)
     network = eqx.combine(arrays, static).learner.network
-    test_loss, test_accuracy = evaluated(network, examples(data, "test", dtype), loss)
+    network = with_statistics(network, train_data)
+    test_loss, test_accuracy = evaluated(network, examples(data, "test", dtype, network), loss)
     accuracy = None if data.classes is None else test_accuracy
     return Trained(network, history, test_loss, accuracy, train_seconds, compile_seconds)
 

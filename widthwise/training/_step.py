@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from .._errors import InputError
 from .._loss import Loss
 from ..algorithms import AbstractAlgorithm, Batch, Learner, Metrics
+from ..network import calibrated
 from ._devices import Split
 from ._examples import Examples
 
@@ -63,7 +64,9 @@ def make_step(
     ) -> tuple[TrainState, Metrics]:
         # Accelerators would otherwise multiply in TF32, whose rounding drowns the residual.
         with jax.default_matmul_precision("float32"):
-            learner = algorithm.prepare(state.learner, batch, key=jax.random.fold_in(key, PREPARING))
+            network = calibrated(state.learner.network, batch.x)
+            learner = eqx.tree_at(lambda held: held.network, state.learner, network)
+            learner = algorithm.prepare(learner, batch, key=jax.random.fold_in(key, PREPARING))
             gradients, metrics = algorithm.grads(learner, batch, loss, key=key)
             if sample is not None:
                 metrics = metrics | _at_samples(

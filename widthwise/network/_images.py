@@ -1,0 +1,358 @@
+"""Builders of convolutional networks. Their width is a number of channels.
+
+Kernel area, pixels and batch are finite: they enter constants, never exponents. A weight's fans are channels, and its
+std is divided by the square root of what else it sums over: k² taps of a convolution, the pixels of a flattened image.
+
+Source: docs/theory.md F.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray, PyTree
+
+from .._errors import InputError, unknown
+from ..parameterization import Parameterization, Role, Size
+from ._build import STATES, Built, LeafScaling, at_least, label
+from ._chain import Network, Segment
+from ._image_stage import NORMS, POOLS, READOUTS, Between, Convolved, Norm, Readout
+from ._layer import ACTIVATIONS, MATMULS, Convolution, Linear
+
+KERNEL = 3
+POOLING = "M"
+# VGG by its number of weight layers: multiples of the width, and where it pools.
+STYLES: dict[int, tuple[int | str, ...]] = {
+    5: (1, "M", 2, "M", 4, "M", 4),
+    7: (1, 1, "M", 2, 2, "M", 4, 4, "M"),
+    9: (1, 1, "M", 2, 2, "M", 4, 4, "M", 4, 4, "M"),
+    11: (1, 1, "M", 2, 2, "M", 4, 4, 4, "M", 4, 4, 4, "M"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Step:
+    """`count` convolutions alike: their channels, stride, and whether pooling follows."""
+
+    channels: int
+    stride: int = 1
+    pools: bool = False
+    count: int = 1
+    residual: bool = False
+
+
+def cnn(
+    image_shape: tuple[int, ...],
+    width: int,
+    out_size: int,
+    *,
+    depth: int = 3,
+    stride: int = 2,
+    pool: str = "none",
+    **settings: Any,
+) -> Built:
+    """Convolutions of `width` channels each, and a readout.
+
+        h_1 = W_1 ⋆ x,   h_l = W_l ⋆ pool(φ(h_{l-1})),   f = W_L flat(pool(φ(h_{L-1})))          state = "pre"
+
+    **Arguments:** `image_shape`: (height, width, channels) of the images; `width`: channels; `out_size`; `depth`: L
+    weight layers, of which L − 1 are convolutions of 3 x 3 pixels; `stride`: of every convolution; `pool`: after every
+    convolution's activation, 2 x 2 pixels, `"none"`, `"avg"` or `"max"`; `settings`: `readout` (`"flatten"`, or
+    `"gap"`, the mean over pixels), `norm` (`"none"`, `"layer"` or `"batch"`, before every activation; a batch's
+    statistics are frozen at the forward pass), and as in `mlp` `activation`, `table`, `key`, `bias`, `state`, `gain`,
+    `dtype`, `matmul`.
+
+    **Returns:** a `Built` network that reads images (batch, height, width, channels).
+
+    **Raises:** `InputError` for sizes below 1, images too small for all strides and poolings, and unknown names.
+
+    >>> from widthwise.parameterization import parameterization
+    >>> built = cnn((8, 8, 1), 16, 10, table=parameterization("mup"), key=jax.random.key(0))
+    >>> built.network(jnp.zeros((5, 8, 8, 1))).shape
+    (5, 10)
+    """
+    at_least("depth", depth, 2)
+    at_least("stride", stride, 1)
+    step = _Step(width, stride, pool != "none")
+    inner = depth - 2
+    # Layers that keep the image's size are one segment.
+    alike = [dataclasses.replace(step, count=inner)] if stride == 1 and pool == "none" and inner else [step] * inner
+    return _network(image_shape, [step, *alike], out_size, pool=pool, **settings)
+
+
+def vgg(
+    image_shape: tuple[int, ...],
+    channels: int | Sequence[int | str],
+    out_size: int,
+    *,
+    depth: int = 5,
+    stride: int = 1,
+    pool: str = "max",
+    **settings: Any,
+) -> Built:
+    """Convolutions whose channels grow as pooling shrinks the image, and a readout.
+
+    **Arguments:** as in `cnn`; `channels`: of each convolution, with `"M"` where it pools, like `(16, "M", 32, "M")`;
+    or one number, which the style of `depth` (5, 7, 9 or 11 weight layers) multiplies; `stride`: of the first
+    convolution.
+
+    **Raises:** `InputError` as in `cnn`, and for a depth that has no style.
+
+    >>> from widthwise.parameterization import parameterization
+    >>> built = vgg((28, 28, 1), 16, 10, table=parameterization("mup"), key=jax.random.key(0))
+    >>> [segment.stages.linear.weight.shape[-1] for segment in built.network.segments[:-1]]
+    [16, 32, 64, 64]
+    """
+    at_least("stride", stride, 1)
+    if isinstance(channels, int):
+        if depth not in STYLES:
+            raise InputError(f"depth is {depth}: vgg has the styles {', '.join(map(str, STYLES))}, or give channels")
+        at_least("width", channels, 1)
+        channels = [part if isinstance(part, str) else part * channels for part in STYLES[depth]]
+    if pool == "none" and POOLING in channels:
+        raise InputError("pool is 'none', and the channels ask for pooling ('M'): use 'max' or 'avg'")
+    steps: list[_Step] = []
+    for part in channels:
+        if part == POOLING:
+            if not steps or steps[-1].pools:
+                raise InputError(f"channels {list(channels)}: each 'M' follows a convolution")
+            steps[-1] = dataclasses.replace(steps[-1], pools=True)
+        elif isinstance(part, str):
+            raise InputError(f"channels {list(channels)}: {part!r} is neither a number nor 'M'")
+        else:
+            steps.append(_Step(part, 1 if steps else stride))
+    if not steps:
+        raise InputError("channels are empty: vgg needs at least one convolution")
+    return _network(image_shape, steps, out_size, pool=pool, **settings)
+
+
+def residual_cnn(
+    image_shape: tuple[int, ...],
+    width: int,
+    out_size: int,
+    *,
+    depth: int,
+    stride: int = 2,
+    pool: str = "none",
+    state: str = "pre",
+    readout: str = "gap",
+    **settings: Any,
+) -> Built:
+    """A convolution, residual branches of one convolution each at its resolution, and a readout.
+
+        h_1 = W_1 ⋆ x,   h_l = h_{l-1} + W_l ⋆ φ(norm(h_{l-1})),   f = W_L gathered(φ(norm(h_{L-1})))
+
+    **Arguments, raises:** as in `cnn`; `depth`: L = branches + 2; `stride`: of the first convolution; `pool`: before
+    the readout.
+
+    >>> from widthwise.parameterization import parameterization
+    >>> built = residual_cnn((8, 8, 1), 16, 10, depth=10, table=parameterization("mupc"), key=jax.random.key(0))
+    >>> [segment.depth for segment in built.network.segments]
+    [1, 8, 1]
+    """
+    at_least("depth", depth, 2)
+    at_least("stride", stride, 1)
+    if state != "pre":
+        raise InputError(f"state {state!r}: residual_cnn carries pre-activations; use state 'pre', or cnn")
+    steps = [_Step(width, stride)]
+    if depth > 2:
+        steps.append(_Step(width, 1, False, depth - 2, residual=True))
+    steps[-1] = dataclasses.replace(steps[-1], pools=pool != "none")
+    return _network(image_shape, steps, out_size, pool=pool, readout=readout, **settings)
+
+
+def _network(
+    image_shape: tuple[int, ...],
+    steps: list[_Step],
+    out_size: int,
+    *,
+    table: Parameterization,
+    key: PRNGKeyArray,
+    activation: str = "tanh",
+    bias: bool = False,
+    state: str = "pre",
+    gain: float = 1.0,
+    dtype: Any = None,
+    matmul: str = "float32",
+    pool: str = "none",
+    readout: str = "flatten",
+    norm: str = "none",
+) -> Built:
+    """Segments one after the other, from the image to the readout."""
+    for kind, value, options in (
+        ("activation", activation, ACTIVATIONS),
+        ("matmul", matmul, MATMULS),
+        ("state", state, STATES),
+        ("pooling", pool, POOLS),
+        ("readout", readout, READOUTS),
+        ("normalization", norm, NORMS),
+    ):
+        if value not in options:
+            raise unknown(kind, value, options)
+    at_least("out_size", out_size, 1)
+    for step in steps:
+        at_least("channels", step.channels, 1)
+    sizes = _pixels(image_shape, steps)
+    depth = sum(step.count for step in steps) + 1
+    dtype = jnp.zeros(()).dtype if dtype is None else dtype
+    maker = _Maker(table, depth, activation, bias, gain, dtype, matmul, pool, norm)
+    keys = jax.random.split(key, len(steps) + 1)
+    channels, waits = image_shape[2], False
+    made = []
+    for index, (step, draw) in enumerate(zip(steps, keys[:-1], strict=True)):
+        # Of pre-activations, what follows a convolution belongs to the layer that reads it.
+        before = index > 0 and state == "pre"
+        made.append(maker.convolved(channels, step, index == 0, before, waits, state == "post", draw))
+        channels, waits = step.channels, step.pools
+    height, width = sizes[-1]
+    pixels = height * width if readout == "flatten" else 1
+    made.append(maker.readout(channels, pixels, out_size, readout, state == "pre", waits, keys[-1]))
+    segments, labels, used = zip(*made, strict=True)
+    network = Network(
+        segments,
+        image_shape[0] * image_shape[1] * image_shape[2],
+        out_size,
+        (*image_shape,),  # type: ignore[arg-type]
+    )
+    arrays = eqx.filter(network, eqx.is_array)
+    return Built(network, eqx.tree_at(lambda n: n.segments, arrays, labels), table, used)
+
+
+def _pixels(image_shape: tuple[int, ...], steps: list[_Step]) -> list[tuple[int, int]]:
+    """Height and width of the image after every step."""
+    if len(image_shape) != 3:
+        raise InputError(f"image_shape is {image_shape}: expected (height, width, channels)")
+    for name, value in zip(("image height", "image width", "image channels"), image_shape, strict=True):
+        at_least(name, value, 1)
+    height, width, _ = image_shape
+    found = []
+    for index, step in enumerate(steps):
+        if step.stride > min(height, width):
+            raise InputError(
+                f"layer {index + 1} has stride {step.stride} on an image of {height} x {width} pixels: fewer strides "
+                f"and poolings, or larger images than {image_shape[0]} x {image_shape[1]}"
+            )
+        height, width = -(-height // step.stride), -(-width // step.stride)
+        if step.pools:
+            if min(height, width) < 2:
+                raise InputError(
+                    f"the pooling after layer {index + 1} meets an image of {height} x {width} pixels: fewer poolings "
+                    f"and strides, or larger images than {image_shape[0]} x {image_shape[1]}"
+                )
+            height, width = height // 2, width // 2
+        found.append((height, width))
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Maker:
+    """What all layers of a network share; each of its methods asks the table once for each array."""
+
+    table: Parameterization
+    depth: int
+    activation: str
+    bias: bool
+    gain: float
+    dtype: Any
+    matmul: str
+    pool: str
+    norm: str
+
+    def convolved(
+        self, fan_in: int, step: _Step, first: bool, before: bool, waits: bool, after: bool, key: PRNGKeyArray
+    ) -> tuple[Segment, PyTree[LeafScaling], Size]:
+        """A segment of convolutions. `waits`: the layer below left its pooling to this one."""
+        role = Role.INPUT if first else Role.BRANCH if step.residual else Role.HIDDEN
+        size = self._size(role, fan_in, step.channels)
+        std = (1.0 if first else self.gain) / KERNEL
+        shape = (step.count, KERNEL, KERNEL, fan_in, step.channels)
+        bias_role = Role.BRANCH_BIAS if step.residual else Role.HIDDEN_BIAS
+        linear = Convolution(
+            *self._affine(role, bias_role, size, std, shape, step.count, key),
+            matmul=self.matmul,
+            stride=step.stride,
+        )
+        norm_role = Role.BRANCH_NORM if step.residual else Role.NORM
+        stage = Convolved(
+            linear,
+            self._between(norm_role, fan_in, step.count, waits) if before else Between(),
+            self._between(norm_role, step.channels, step.count, step.pools) if after else Between(),
+            step.residual,
+        )
+        segment = Segment(stage, step.count, self.table.scalings[role].precision.at(size))
+        return segment, self._labels(segment, role, bias_role, norm_role, size), size
+
+    def readout(
+        self, fan_in: int, pixels: int, out_size: int, gather: str, before: bool, waits: bool, key: PRNGKeyArray
+    ) -> tuple[Segment, PyTree[LeafScaling], Size]:
+        """The readout, one affine map from `pixels` pixels of `fan_in` channels."""
+        role, bias_role = Role.OUTPUT, Role.OUTPUT_BIAS
+        size = self._size(role, fan_in, out_size)
+        shape = (1, out_size, pixels * fan_in)
+        linear = Linear(
+            *self._affine(role, bias_role, size, self.gain / pixels**0.5, shape, 1, key), matmul=self.matmul
+        )
+        stage = Readout(linear, self._between(Role.NORM, fan_in, 1, waits) if before else Between(), gather)
+        segment = Segment(stage, 1, self.table.scalings[role].precision.at(size))
+        return segment, self._labels(segment, role, bias_role, Role.NORM, size), size
+
+    def _size(self, role: Role, fan_in: int, fan_out: int) -> Size:
+        width = fan_in if role.grows_with_fan_in else fan_out
+        return self.table.size(fan_in=fan_in, fan_out=fan_out, width=width, depth=self.depth)
+
+    def _affine(
+        self, role: Role, bias_role: Role, size: Size, std: float, shape: tuple[int, ...], count: int, key: PRNGKeyArray
+    ) -> tuple[Any, Any, float, float]:
+        """Weight, bias and their multipliers."""
+        row, offset = self.table.scalings[role], self.table.scalings[bias_role]
+        weight = std * row.init.at(size) * jax.random.normal(key, shape, self.dtype)
+        bias = jnp.zeros((count, size.fan_out), self.dtype) if self.bias else None
+        return weight, bias, row.multiplier.at(size), offset.multiplier.at(self._bias(bias_role, size))
+
+    def _bias(self, role: Role, size: Size) -> Size:
+        """The size of a layer's bias. The output's does not grow itself: its rate follows what the readout reads."""
+        return size if role is Role.OUTPUT_BIAS else self._vector(size.fan_out)
+
+    def _vector(self, channels: int) -> Size:
+        """The size of what has one number a channel."""
+        return self.table.size(fan_in=1, fan_out=channels, width=channels, depth=self.depth)
+
+    def _between(self, role: Role, channels: int, count: int, pools: bool) -> Between:
+        pool = self.pool if pools else "none"
+        if self.norm == "none":
+            return Between(None, self.activation, pool)
+        row, size = self.table.scalings[role], self._vector(channels)
+        ones = jnp.ones((count, channels), self.dtype)
+        mean, variance = (0 * ones, ones) if self.norm == "batch" else (None, None)
+        norm = Norm(row.init.at(size) * ones, 0 * ones, mean, variance, row.multiplier.at(size))
+        return Between(norm, self.activation, pool)
+
+    def _labels(
+        self, segment: Segment, role: Role, bias_role: Role, norm_role: Role, size: Size
+    ) -> PyTree[LeafScaling]:
+        """The segment with a LeafScaling in place of every array."""
+        stages: Any = eqx.filter(segment.stages, eqx.is_array)
+        linear = eqx.tree_at(lambda m: m.weight, stages.linear, label(self.table, role, size))
+        if linear.bias is not None:
+            linear = eqx.tree_at(lambda m: m.bias, linear, label(self.table, bias_role, self._bias(bias_role, size)))
+        stages = eqx.tree_at(lambda s: s.linear, stages, linear)
+        for side in ("before", "after"):
+            norm = _norm_of(side, stages)
+            if norm is not None:
+                held = label(self.table, norm_role, self._vector(norm.gain.shape[-1]))
+                marked = jax.tree.map(lambda _, held=held: held, norm)
+                if norm.mean is not None:
+                    # Measured, not learned.
+                    fixed = dataclasses.replace(held, rate=0.0, decay=0.0)
+                    marked = eqx.tree_at(lambda n: (n.mean, n.variance), marked, (fixed, fixed))
+                stages = eqx.tree_at(partial(_norm_of, side), stages, marked)
+        return eqx.tree_at(lambda s: s.stages, eqx.filter(segment, eqx.is_array), stages)
+
+
+def _norm_of(side: str, stage: Any) -> Any:
+    """The normalization before or after a stage's product, None where it has none."""
+    return getattr(getattr(stage, side, None), "norm", None)
