@@ -63,6 +63,7 @@ def test_no_table_where_nothing_is_sure(tmp_path, capsys):
         ("--depth 3 --depths 8 16", "give one of them"),
         ("--momentum 0.9", "unknown argument '--momentum'"),
         ("--denominator 0", "denominator is 0"),
+        ("--network cnn --norm batch --depth 3 --widths 8 16", "normalizes by the batch"),
         ("--algorithm bp --gamma-bar -1", "of predictive coding (--algorithm pc), not of bp"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 from .._errors import InputError
 from ..config import LOSSES, PREDICTIVE_CODING, TARGET_PROPAGATION, Run, algorithm_of, build_of, found
 from ..parameterization import OWN, Parameterization, fraction, load
-from ._check import IN_SIZE, OUT_SIZE, PROBE_EPSILON
+from ._check import IMAGE_SHAPE, IN_SIZE, OUT_SIZE, PROBE_EPSILON
 from ._flags import Parser, add_run_flags, given
 from ._output import progress, run_from, use_dtype, write_result
 
@@ -52,7 +52,7 @@ def run(arguments: Sequence[str]) -> int:
     def build(*sizes: Any) -> Any:
         *numbers, key, table = sizes
         changed = dict(zip(("width", "depth"), numbers, strict=False))
-        return build_of(spec.model_copy(update=changed), table, IN_SIZE, OUT_SIZE)(key)
+        return build_of(spec.model_copy(update=changed), table, IN_SIZE, OUT_SIZE, IMAGE_SHAPE)(key)
 
     bar = progress(0, "measurements")
     try:

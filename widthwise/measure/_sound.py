@@ -17,8 +17,8 @@ from ._probe import probe
 def check_growth(small: Built, large: Built, sizes: tuple[int, int]) -> None:
     """Every stage's arrays must grow with the width, or there is nothing to measure.
 
-    **Raises:** `InputError` that names the first layer whose arrays have the same shapes at both widths, and where the
-    two networks have different layers.
+    **Raises:** `InputError` that names the first layer whose arrays have the same shapes at both widths, and one that
+    normalizes by the batch, and where the two networks have different layers.
     """
     pairs = [(built.network.segments, built.scalings.segments) for built in (small, large)]
     if len(pairs[0][0]) != len(pairs[1][0]):
@@ -27,6 +27,11 @@ def check_growth(small: Built, large: Built, sizes: tuple[int, int]) -> None:
             f"family has the same layers at every width"
         )
     for index, (one, other) in enumerate(zip(pairs[0][0], pairs[1][0], strict=True)):
+        if one.stages.has_statistics:
+            # They are no parameters, and one layer's update would change them in another.
+            raise InputError(
+                f"{layers(small.network, index)} normalizes by the batch: derive with layer normalization, or with none"
+            )
         shapes = [[leaf.shape[1:] for leaf in _arrays(segment)] for segment in (one, other)]
         if shapes[0] == shapes[1]:
             roles = sorted({str(label.role) for label in jax.tree.leaves(pairs[0][1][index])})
