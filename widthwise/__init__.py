@@ -28,6 +28,7 @@ _PUBLIC = {
     "algorithms": (
         "Backprop",
         "Batch",
+        "GaussNewtonTargets",
         "Learner",
         "PredictiveCoding",
         "RidgeFeedback",
@@ -36,7 +37,15 @@ _PUBLIC = {
         "TrainedFeedback",
     ),
     "training": ("DivergedWarning", "UnsettledWarning", "make_step", "optimizer", "train"),
-    "measure": ("alignment", "coordinate_check", "derive"),
+    "measure": (
+        "alignment",
+        "coordinate_check",
+        "derive",
+        "desiderata",
+        "directions",
+        "prove_gauge",
+        "richness",
+    ),
     "sweep": ("transfer",),
     "_loss": ("cross_entropy", "mse"),
     "_errors": ("InputError",),
@@ -71,6 +80,7 @@ if TYPE_CHECKING:
     from ._loss import mse as mse
     from .algorithms import Backprop as Backprop
     from .algorithms import Batch as Batch
+    from .algorithms import GaussNewtonTargets as GaussNewtonTargets
     from .algorithms import Learner as Learner
     from .algorithms import PredictiveCoding as PredictiveCoding
     from .algorithms import RidgeFeedback as RidgeFeedback
@@ -90,6 +100,10 @@ if TYPE_CHECKING:
     from .measure import alignment as alignment
     from .measure import coordinate_check as coordinate_check
     from .measure import derive as derive
+    from .measure import desiderata as desiderata
+    from .measure import directions as directions
+    from .measure import prove_gauge as prove_gauge
+    from .measure import richness as richness
     from .network import Built as Built
     from .network import Network as Network
     from .network import cnn as cnn

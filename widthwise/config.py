@@ -124,9 +124,9 @@ TABLE = (
     "base_width",
     "base_depth",
 )
-ALL = "train transfer check table"
+ALL = "train transfer check table gauge"
 RUN = "train transfer"
-NET = "train transfer check derive"
+NET = "train transfer check derive gauge"
 DERIVE = " derive"
 THEORY = " theory"
 
@@ -178,10 +178,10 @@ class Run(pydantic.BaseModel):
     )
     gauge: str | None = _field(None, ALL, "stp, mup or rescaling (the name's own)")
     optimizer: str | None = _field(None, ALL + DERIVE, "sgd or adam (sgd)")
-    momentum: float = _field(0.0, "train transfer check", "of sgd")
+    momentum: float = _field(0.0, "train transfer check gauge", "of sgd")
     epsilon: float | None = _field(None, NET, "of adam, at the base size (1e-8; check, derive: 1e-12)")
     weight_decay: float = _field(0.0, RUN, "at the base size")
-    weight_decay_kind: str | None = _field(None, "train transfer table", "coupled, lr or independent (lr)")
+    weight_decay_kind: str | None = _field(None, "train transfer table gauge", "coupled, lr or independent (lr)")
     loss: str = _field("mse", NET, "mse or ce")
     output_loss: str | None = _field(None, ALL + DERIVE, "weighted or unweighted by the output precision (weighted)")
     output_precision: float | None = _field(None, NET + THEORY, "gamma' of predictive coding (1)")

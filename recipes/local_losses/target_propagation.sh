@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Target propagation under its own muP, 4 layers, tanh, post-activations. `target_propagation.sh checks`: coordinate checks
 # of TP and DTP, right and wrong, with ridge, trained and tied feedback. `target_propagation.sh accuracy`: Fashion-MNIST,
-# width 512, 5 epochs, beside backprop; rates tuned on a validation split over one epoch. Writes
-# results/target_propagation_checks.log and _accuracy.log.
+# width 512, 5 epochs, beside backprop; rates tuned on a validation split over one epoch. `target_propagation.sh trained`:
+# trained feedback, its rate and the network's tuned over all 5 epochs. Writes results/target_propagation_PART.log.
 set -uo pipefail
 cd "$(dirname "$0")"
 W=${WIDTHWISE:-widthwise}
 PYTHON=${PYTHON:-python3}
-PART=${1:?checks or accuracy}
+PART=${1:?checks, accuracy or trained}
 mkdir -p results
 exec > >(tee "results/target_propagation_$PART.log") 2>&1
 check() {
@@ -60,4 +60,24 @@ if [ "$PART" = accuracy ]; then
   row dtp_trained --algorithm dtp --feedback trained --feedback-optimizer adam --feedback-rate 0.003
   row tp_ridge --algorithm tp --ridge 1e-5
   rm -f results/one.json
+fi
+if [ "$PART" = trained ]; then
+  TRAIN="--data fashion_mnist --network mlp --depth 4 --width 512 --parameterization mup --optimizer adam
+    --schedule linear --epochs 5 --algorithm dtp --feedback trained --feedback-optimizer adam"
+  best=0
+  for rate in 0.001 0.002 0.003; do
+    for feedback in 0.003 0.006; do
+      $W train $TRAIN --rate $rate --feedback-rate $feedback --validation 10000 --json results/two.json > /dev/null
+      found=$($PYTHON -c 'import json; print(json.load(open("results/two.json"))["validation_accuracy"])')
+      echo "rate $rate, feedback rate $feedback: validation $found"
+      best=$(printf '%s %s %s\n%s\n' "$found" "$rate" "$feedback" "$best" | sort -g | tail -1)
+    done
+  done
+  set -- $best
+  for seed in 0 1 2; do
+    echo; echo "## widthwise train" $TRAIN --rate "$2" --feedback-rate "$3" --seed $seed
+    $W train $TRAIN --rate "$2" --feedback-rate "$3" --seed $seed
+    echo "load $(cut -d' ' -f1 /proc/loadavg)"
+  done
+  rm -f results/two.json
 fi

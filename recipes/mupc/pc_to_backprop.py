@@ -88,9 +88,8 @@ def measured(row, activation):
 
 
 def wide_ratio(row):
-    """1 / mean diag(S) of a wide linear network: (L/N) ((1 + 1/L)^(L - 1) - 1) with skips, (L - 1)/N without."""
-    L, N = row.depth, row.width
-    return 1 / (1 + (L / N * ((1 + 1 / L) ** (L - 1) - 1) if row.skips else (L - 1) / N))
+    """1 / mean diag(S) of a wide linear network."""
+    return 1 / (1 + ww.theory.expected_curvature(row.depth, row.width, residual=row.skips))
 
 
 def line_of(activation, row, one):

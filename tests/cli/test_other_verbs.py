@@ -103,3 +103,23 @@ def test_report_stays_as_it_was_where_the_payload_is_damaged(cli, loaded, here):
     code, _, err = cli("report run --out empty")
     assert code == 2
     assert "--out empty" in err
+
+
+def test_check_desiderata(cli, loaded):
+    line = "check --algorithm bp --depth 3 --base-width 1 --seeds 4 --widths 64 512 --desiderata --json out.json "
+    code, out, err = cli(line + "--parameterization mup")
+    assert (code, err) == (0, ""), out
+    assert loaded("out.json")["richness"] == pytest.approx(0.5, abs=0.1)
+    code, out, _ = cli(line + "--parameterization sp")
+    assert code == 1
+    assert "FAILED: movement 2" in out
+    # theory.md A4: the output's change of SP grows as M^1.
+    (output,) = [line for line in loaded("out.json")["lines"] if line["quantity"] == "output"]
+    assert output["slope"] == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("flag", ["--rate 0.1", "--steps 2", "--momentum 0.9", "--richness 1/4"])
+def test_desiderata_ignore_nothing(cli, flag):
+    code, _, err = cli(f"check --desiderata --parameterization mup {flag}")
+    assert code == 2
+    assert f"{flag.split()[0]}: the desiderata" in err

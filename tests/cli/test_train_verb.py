@@ -137,7 +137,6 @@ def test_networks_of_images_train_as_from_python(cli, loaded):
             ww.cnn((8, 8, 1), 6, 10, pool="avg", stride=1, readout="gap", norm="batch", **shared),
         ),
         ("vgg --channels 4,M,8 --width 2 --pool avg", ww.vgg((8, 8, 1), [2, "M", 4], 10, pool="avg", **shared)),
-        ("vgg --width 2 --norm layer", ww.vgg((8, 8, 1), 2, 10, norm="layer", **shared)),
         ("residual_cnn --width 3 --depth 4 --bias", ww.residual_cnn((8, 8, 1), 3, 10, depth=4, bias=True, **shared)),
     ):
         command = f"train --data digits --steps 3 --rate 0.01 --activation relu --json out.json --network {flags}"

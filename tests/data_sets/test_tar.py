@@ -91,7 +91,12 @@ def test_missing_file(tmp_path):
         refused(tmp_path / "none.tar.gz", "No such file", **settings)
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive", gzip.compress(b"no tar"), gzip.compress(b"x" * 2000)])
+# Named: a compressed file's time would be part of a test's name, and two workers would collect different tests.
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no archive", gzip.compress(b"no tar"), gzip.compress(b"x" * 2000)],
+    ids=["empty", "plain", "compressed", "long"],
+)
 def test_not_an_archive(path, content):
     path.write_bytes(content)
     refused(path, "cannot be read")

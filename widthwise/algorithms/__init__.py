@@ -15,5 +15,6 @@ from ._feedback import RidgeFeedback as RidgeFeedback
 from ._feedback import TiedFeedback as TiedFeedback
 from ._feedback import TrainedFeedback as TrainedFeedback
 from ._feedback import ridge_map as ridge_map
+from ._gauss_newton_targets import GaussNewtonTargets as GaussNewtonTargets
 from ._predictive_coding import PredictiveCoding as PredictiveCoding
 from ._target_propagation import TargetPropagation as TargetPropagation

@@ -1,8 +1,9 @@
-"""`widthwise check`: the coordinate check over width."""
+"""`widthwise check`: the coordinate check over width, and the signal-flow desiderata."""
 
 from collections.abc import Sequence
 from typing import Any
 
+from .._errors import InputError
 from ..config import LOSSES, algorithm_of, build_of, found, optimizer_settings, table_of
 from ..parameterization import fraction
 from ._flags import Parser, add_run_flags, given
@@ -23,9 +24,15 @@ def run(arguments: Sequence[str]) -> int:
     add_run_flags(parser, "check")
     parser.add_argument("--rate", type=float, help="base rate (chosen at the smallest width)")
     parser.add_argument("--seeds", type=int, default=16, help="paired over widths (16)")
+    parser.add_argument(
+        "--desiderata", action="store_true",
+        help="of the first update instead, without a rate: is every layer's part in it of order one?",
+    )  # fmt: skip
     parser.add_argument("--json", metavar="FILE", help="write the lines")
     values = parser.parse_all(arguments)
     settings = given(values)
+    if values.desiderata:
+        _refuse_unused(settings, values.rate)
     widths = settings.pop("width", list(WIDTHS))
     # Beside another name than `richness`, r says what to expect of the movement, not which table to make.
     richness = settings.get("richness")
@@ -33,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
         settings.pop("richness", None)
     spec = run_from(settings)
     use_dtype(spec)
-    from ..measure import coordinate_check
+    from ..measure import coordinate_check, desiderata
     from ..network import Built
 
     table = table_of(spec)
@@ -44,23 +51,40 @@ def run(arguments: Sequence[str]) -> int:
         return build_of(spec.model_copy(update={"width": width}), table, IN_SIZE, OUT_SIZE, IMAGE_SHAPE)(key)
 
     bar = progress(len(widths), "widths")
+    shared: dict[str, Any] = {
+        "widths": widths,
+        "seeds": values.seeds,
+        "loss": found(spec.loss, LOSSES),
+        "epsilon": chosen["epsilon"],
+        "on_width": lambda width: bar.advance(1, f"width {width}"),
+    }
     try:
-        check = coordinate_check(
-            build,
-            rule,
-            table,
-            widths=widths,
-            seeds=values.seeds,
-            steps=4 if spec.steps is None else spec.steps,
-            rate=values.rate,
-            richness=None if richness is None else fraction(richness),
-            loss=found(spec.loss, LOSSES),
-            momentum=chosen["momentum"],
-            epsilon=chosen["epsilon"],
-            on_width=lambda width: bar.advance(1, f"width {width}"),
-        )
+        if values.desiderata:
+            check: Any = desiderata(build, rule, table, **shared)
+        else:
+            check = coordinate_check(
+                build,
+                rule,
+                table,
+                steps=4 if spec.steps is None else spec.steps,
+                rate=values.rate,
+                richness=None if richness is None else fraction(richness),
+                momentum=chosen["momentum"],
+                **shared,
+            )
     finally:
         bar.close()
     print(check)
     write_result(values.json, check.to_json())
     return 0 if check.passed else 1
+
+
+def _refuse_unused(settings: dict[str, Any], rate: float | None) -> None:
+    """What the first update's direction does not depend on."""
+    unused: list[str] = [name for name in ("steps", "momentum") if name in settings]
+    unused += ["rate"] if rate is not None else []
+    if settings.get("parameterization") != "richness" and "richness" in settings:
+        unused.append("richness")
+    if unused:
+        flags = ", ".join("--" + name for name in unused)
+        raise InputError(f"{flags}: the desiderata are of the first update's direction, which has none: leave it out")

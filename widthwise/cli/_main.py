@@ -16,6 +16,7 @@ VERBS = {
     "check": "coordinate check: does every layer move as it should as the network grows wider?",
     "derive": "find the exponents of an algorithm and a network by measurement, without a table",
     "table": "print the exponents of a parameterization",
+    "gauge": "show a table in another gauge, its place in the plane, and prove the move by training",
     "theory": "measure what theory speaks of: how badly inference is conditioned, over width, depth and training",
     "report": "write a sweep's report again, or a training run's summary",
     "doctor": "say what works on this machine: devices, data, versions",

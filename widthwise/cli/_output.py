@@ -8,6 +8,10 @@ from typing import Any
 
 from .._errors import InputError
 from ..config import Run, checked
+from ..parameterization import TARGET, Role
+from ..report import SUFFIXES
+
+LETTERS = ("a", "b", "c", "g", "d")
 
 
 def with_table(values: dict[str, Any]) -> dict[str, Any]:
@@ -54,6 +58,31 @@ def write_result(path: str | None, payload: Any) -> None:
         from ..sweep import write_json
 
         write_json(Path(path), payload)
+
+
+def table_text(payload: dict[str, Any]) -> str:
+    """A table's exponents, one line a role."""
+    head = f"{payload['name']} for {payload['algorithm']}, {payload['optimizer']}"
+    details = [f"gauge {payload['gauge'] or 'own'}", f"base width {payload['base']['width']}"]
+    details += [f"base depth {payload['base']['depth']}", f"gamma_bar {payload['gamma_bar']}"]
+    if payload["richness"] is not None:
+        details.append(f"richness {payload['richness']}")
+    lines = [head, ", ".join(details), "", f"{'role':14s}" + "".join(f"{letter:>8s}" for letter in LETTERS)]
+    deep = any(row[f"{letter}_depth"] != "0" for row in payload["roles"].values() for letter in LETTERS)
+    for role, row in payload["roles"].items():
+        if Role(role).is_feedback and payload["algorithm"] not in TARGET:
+            continue
+        line = f"{role:14s}" + "".join(f"{row[letter]:>8s}" for letter in LETTERS)
+        lines.append(line + ("   depth:" + "".join(f"{row[f'{x}_depth']:>6s}" for x in LETTERS) if deep else ""))
+    precision = payload["precision"]["output"]
+    lines.append(f"output precision ~ width^{precision['width']} depth^{precision['depth']}")
+    return "\n".join(lines)
+
+
+def check_figure(path: str | None) -> None:
+    """Found out now, and not when hours of work wait to be drawn."""
+    if path is not None and (Path(path).suffix.lower() not in SUFFIXES or not Path(path).parent.is_dir()):
+        raise InputError(f"--out {path}: expected a file in a folder that exists, its suffix {', '.join(SUFFIXES)}")
 
 
 def progress(total: int, unit: str) -> Any:

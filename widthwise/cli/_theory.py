@@ -6,14 +6,13 @@ import math
 import shlex
 import statistics
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from .._errors import InputError, unknown
 from ..config import CONVOLUTIONAL, Run, algorithm_of, build_of, data_of, table_of
 from ..report import SUFFIXES
 from ._flags import Parser, add_run_flags, given
-from ._output import progress, run_from, write_result
+from ._output import check_figure, progress, run_from, write_result
 
 TOPICS = ("conditioning",)
 ITERATIONS = 200
@@ -38,7 +37,7 @@ def run(arguments: Sequence[str]) -> int:
     values = parser.parse_all(arguments)
     if values.topic not in TOPICS:
         raise unknown("topic", values.topic, TOPICS)
-    _check_figure(values.out)
+    check_figure(values.out)
     runs = _expanded(given(values))
     rows = _measured(runs, values)
     print(_text(rows))
@@ -53,12 +52,6 @@ def run(arguments: Sequence[str]) -> int:
 
         save(conditioning_figure(payload), values.out)
     return 0
-
-
-def _check_figure(path: str | None) -> None:
-    """Found out now, and not when hours of work wait to be drawn."""
-    if path is not None and (Path(path).suffix.lower() not in SUFFIXES or not Path(path).parent.is_dir()):
-        raise InputError(f"--out {path}: expected a file in a folder that exists, its suffix {', '.join(SUFFIXES)}")
 
 
 def _expanded(values: dict[str, Any]) -> list[Run]:

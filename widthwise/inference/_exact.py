@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from .._errors import InputError
 from .._loss import mse
 from ..network import States, pullback
-from ._base import AbstractRelaxation, Point, Problem, Settled, refuse_decay
+from ._base import AbstractRelaxation, Point, Problem, Settled, refuse_decay, scaled
 from ._checks import positive
 
 
@@ -58,9 +58,19 @@ class OutputSpaceSolve(AbstractRelaxation):
             jax.tree.map(lambda leaf, p=precision: jnp.einsum("bo,lo...->lb...", multiplier, leaf) / p, state)
             for precision, state in zip(problem.precisions[:-1], rows, strict=True)
         )
-        point = problem.at(errors, start)
+        # J_l^T of any error is a row product now: the sweeps down that a point makes for itself are left unused, and
+        # the compiler drops them.
+        start, point = (
+            at._replace(pulled=_pulled(rows, problem, at.output_error)) for at in (start, problem.at(errors, start))
+        )
         count = jnp.ones(problem.y.shape[0], jnp.int32)
         return point, self.settled(problem, start, point, count)
+
+
+def _pulled(rows: States, problem: Problem, error: Float[Array, "batch out"]) -> States:
+    """−γ_L P_l^T (y − f) of every hidden layer."""
+    cotangent = -scaled(problem.precisions[-1], error)
+    return jax.tree.map(lambda leaf: jnp.einsum("bo,lo...->lb...", cotangent, leaf), rows)
 
 
 def jacobian_rows(problem: Problem, start: Point) -> States:

@@ -10,6 +10,13 @@ from ._coordinates import coordinate_check as coordinate_check
 from ._derive import Derivation as Derivation
 from ._derive import derive as derive
 from ._derived_table import start_table as start_table
+from ._desiderata import Desiderata as Desiderata
+from ._desiderata import desiderata as desiderata
+from ._directions import directions as directions
 from ._exponent import Exponent as Exponent
+from ._gauge import GaugeProof as GaugeProof
+from ._gauge import prove_gauge as prove_gauge
+from ._richness import Richness as Richness
+from ._richness import richness as richness
 from ._slopes import Slope as Slope
 from ._slopes import log_slope as log_slope

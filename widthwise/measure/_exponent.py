@@ -64,7 +64,7 @@ def rounded(measured: float, error: float, denominator: int) -> tuple[Fraction, 
     >>> rounded(0.52, 0.03, 4)[0]
     Fraction(1, 2)
     >>> round(rounded(0.375, 0.1, 4)[1], 2)
-    0.49
+    0.5
 
     **Returns:** the fraction, and its probability: 0 where nothing finite was measured, σ is not known, or even the
     nearest is farther than 2 σ and than finite sizes leave.

@@ -1,7 +1,8 @@
 """Builders of convolutional networks. Their width is a number of channels.
 
-Kernel area, pixels and batch are finite: they enter constants, never exponents. A weight's fans are channels, and its
-std is divided by the square root of what else it sums over: k² taps of a convolution, the pixels of a flattened image.
+Kernel area, pixels and batch are finite: they enter constants, never exponents. A weight's fans are channels. What else
+it sums over, k² taps of a convolution or the pixels of a flattened image, divides its variance, and its rate but for
+the first layer's: without this a flattened readout moves by its own size when the first layer has moved by 1 %.
 
 Source: docs/theory.md F.
 """
@@ -284,7 +285,8 @@ class _Maker:
             step.residual,
         )
         segment = Segment(stage, step.count, self.table.scalings[role].precision.at(size))
-        return segment, self._labels(segment, role, bias_role, norm_role, size), size
+        summed = 1 if first else KERNEL**2
+        return segment, self._labels(segment, role, bias_role, norm_role, size, summed), size
 
     def readout(
         self, fan_in: int, pixels: int, out_size: int, gather: str, before: bool, waits: bool, key: PRNGKeyArray
@@ -298,7 +300,7 @@ class _Maker:
         )
         stage = Readout(linear, self._between(Role.NORM, fan_in, 1, waits) if before else Between(), gather)
         segment = Segment(stage, 1, self.table.scalings[role].precision.at(size))
-        return segment, self._labels(segment, role, bias_role, Role.NORM, size), size
+        return segment, self._labels(segment, role, bias_role, Role.NORM, size, pixels), size
 
     def _size(self, role: Role, fan_in: int, fan_out: int) -> Size:
         width = fan_in if role.grows_with_fan_in else fan_out
@@ -332,11 +334,13 @@ class _Maker:
         return Between(norm, self.activation, pool)
 
     def _labels(
-        self, segment: Segment, role: Role, bias_role: Role, norm_role: Role, size: Size
+        self, segment: Segment, role: Role, bias_role: Role, norm_role: Role, size: Size, summed: int
     ) -> PyTree[LeafScaling]:
         """The segment with a LeafScaling in place of every array."""
         stages: Any = eqx.filter(segment.stages, eqx.is_array)
-        linear = eqx.tree_at(lambda m: m.weight, stages.linear, label(self.table, role, size))
+        weight = label(self.table, role, size)
+        weight = dataclasses.replace(weight, rate=weight.rate / summed)
+        linear = eqx.tree_at(lambda m: m.weight, stages.linear, weight)
         if linear.bias is not None:
             linear = eqx.tree_at(lambda m: m.bias, linear, label(self.table, bias_role, self._bias(bias_role, size)))
         stages = eqx.tree_at(lambda s: s.linear, stages, linear)

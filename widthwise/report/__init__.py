@@ -5,6 +5,7 @@ from ._drift import drift_figure as drift_figure
 from ._figures import transfer_figure as transfer_figure
 from ._html import render as render
 from ._html import write as write
+from ._plane import plane_figure as plane_figure
 from ._save import SUFFIXES as SUFFIXES
 from ._save import save as save
 from ._save import svg as svg

@@ -62,7 +62,7 @@ def curvature_matrix(matrices: Matrices, precisions: Precisions) -> Float[Array,
     >>> curvature_matrix([one, one, one], [1.0, 1.0, 3.0]).tolist()
     [[6.0]]
     """
-    layers = zip(precisions[:-1], _downstream(matrices)[:-1], strict=True)
+    layers = zip(precisions[:-1], downstream(matrices)[:-1], strict=True)
     return sum(precisions[-1] / precision * P @ P.T for precision, P in layers)
 
 
@@ -77,7 +77,7 @@ def rescaling(matrices: Matrices, precisions: Precisions) -> Float[Array, "out o
     >>> rescaling([one, one, one], [1.0, 1.0, 0.5]).tolist()
     [[4.0]]
     """
-    layers = zip(precisions, _downstream(matrices), strict=True)
+    layers = zip(precisions, downstream(matrices), strict=True)
     return sum(P @ P.T / precision for precision, P in layers)
 
 
@@ -99,8 +99,8 @@ def fixed_point_errors(
     """
     curvature = curvature_matrix(matrices, precisions)
     system = jnp.eye(curvature.shape[0], dtype=curvature.dtype) + curvature
-    top = jnp.linalg.solve(system, (y - _predictions(matrices, x)[-1]).T).T
-    layers = zip(precisions, _downstream(matrices), strict=True)
+    top = jnp.linalg.solve(system, misfit_of(matrices, x, y).T).T
+    layers = zip(precisions, downstream(matrices), strict=True)
     return [precisions[-1] / precision * top @ P for precision, P in layers]
 
 
@@ -120,7 +120,7 @@ def equilibrated_energy(
     >>> equilibrated_energy([one, one], [1.0, 1.0], one, 3 * one).tolist()
     [1.0]
     """
-    misfit = y - _predictions(matrices, x)[-1]
+    misfit = misfit_of(matrices, x, y)
     return 0.5 * jnp.sum(misfit * jnp.linalg.solve(rescaling(matrices, precisions), misfit.T).T, axis=-1)
 
 
@@ -197,21 +197,21 @@ def equilibrium_weight_gradients(
     return gradients
 
 
-def _downstream(matrices: Matrices) -> list[Float[Array, "out _"]]:
-    """P_1 … P_L, the Jacobians ∂f/∂h_l."""
+def downstream(matrices: Matrices) -> list[Float[Array, "out _"]]:
+    """P_1 … P_L, the Jacobians ∂f/∂h_l = A_L ⋯ A_{l+1}."""
     products = [jnp.eye(matrices[-1].shape[0], dtype=matrices[-1].dtype)]
     for A in reversed(matrices[1:]):
         products.append(products[-1] @ A)
     return products[::-1]
 
 
-def _predictions(matrices: Matrices, x: Float[Array, "batch in"]) -> list[Float[Array, "batch _"]]:
-    """The forward pass, layer by layer."""
-    states = []
+def misfit_of(
+    matrices: Matrices, x: Float[Array, "batch in"], y: Float[Array, "batch out"]
+) -> Float[Array, "batch out"]:
+    """y − f, f the prediction of the forward pass."""
     for A in matrices:
         x = x @ A.T
-        states.append(x)
-    return states
+    return y - x
 
 
 def _block_ends(matrices: Matrices) -> list[int]:

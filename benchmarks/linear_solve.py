@@ -1,0 +1,64 @@
+"""The exact solve of linear networks, timed against a forward pass, in turns.
+
+    python -m benchmarks.linear_solve [--sizes 128x8 128x32 128x128 512x32] [--turns 20]
+
+Prints, and adds to results/linear_solve.log, the median ratio of the whole inference (its own forward pass among it) to
+one forward pass, and the largest residual, in float32.
+"""
+
+import argparse
+import time
+from pathlib import Path
+from statistics import median
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+import widthwise as ww
+from widthwise.network import forward
+
+from ._settings import BATCH, Size
+
+LOG = Path(__file__).parent / "results" / "linear_solve.log"
+
+
+def timed(call, *inputs) -> float:
+    began = time.perf_counter()
+    jax.block_until_ready(call(*inputs))
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--sizes", nargs="+", type=Size.parse, default=[Size.parse(s) for s in ("128x8", "128x32", "128x128")]
+    )
+    parser.add_argument("--turns", type=int, default=20)
+    values = parser.parse_args()
+    for size in values.sizes:
+        table = ww.parameterization("mupc", algorithm="pc")
+        key = jax.random.key(0)
+        built = ww.residual_mlp(784, size.width, 10, depth=size.depth, activation="linear", table=table, key=key)
+        rule = ww.PredictiveCoding(ww.OutputSpaceSolve(tolerance=1e-6))
+        learner = rule.init(built, key=key)
+        batch = ww.Batch(jax.random.normal(key, (BATCH, 784)), jax.nn.one_hot(jnp.arange(BATCH) % 10, 10))
+        solve = eqx.filter_jit(
+            lambda learner, batch, rule=rule: rule.infer(learner, batch, ww.mse, key=jax.random.key(0))
+        )
+        ahead = eqx.filter_jit(lambda learner, batch: forward(learner.network, batch.x))
+        found = solve(learner, batch)
+        ahead(learner, batch)
+        pairs = [(timed(solve, learner, batch), timed(ahead, learner, batch)) for _ in range(values.turns)]
+        line = (
+            f"{size}: {median(a / b for a, b in pairs):.2f} forward passes "
+            f"({1e3 * median(a for a, _ in pairs):.1f} ms), "
+            f"largest residual {float(found.metrics['residual_max']):.1e}"
+        )
+        print(line, flush=True)
+        with LOG.open("a") as log:
+            print(line, file=log)
+
+
+if __name__ == "__main__":
+    main()
