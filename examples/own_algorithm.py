@@ -34,19 +34,19 @@ class DirectFeedbackAlignment(AbstractAlgorithm):
         return Inference(seen, (*errors, error[None]), (one,) * (len(hidden) + 1), prediction[0], {})
 
 
-def main(widths=(64, 128, 256, 512), seeds=16, log2_rates=(-5, -1, 0.5)) -> None:
-    """Derive, check beside the standard parameterization, and sweep the rate."""
-    rule = DirectFeedbackAlignment()
-    family = lambda width, key, table: ww.mlp(64, width, 10, depth=4, table=table, key=key)
+def main(widths=(64, 128, 256, 512), seeds=16, log2_rates=(-6, -2, 0.5), steps=300) -> None:
+    """Derive; check and sweep the rate beside the standard parameterization."""
+    rule, data = DirectFeedbackAlignment(), ww.data.digits()
+    # States after activations, so that errors pass through their derivatives, as in the paper.
+    family = lambda width, key, table: ww.mlp(64, width, 10, depth=3, state="post", table=table, key=key)
     found = ww.derive(family, rule, widths=widths, seeds=seeds)
     print(found)
     for table in (found.table, start_table("own", "sgd")):
         build = lambda width, key, table=table: family(width, key, table)
         # Fixed feedback meets the readout at random: the output's slope needs twice the seeds to be told.
         print(ww.coordinate_check(build, rule, table, widths=widths[1:], seeds=2 * seeds))
-    build = lambda width, key: family(width, key, found.table)
-    sizes = {"widths": widths[1:], "log2_rates": log2_rates, "seeds": 2, "steps": 100}
-    print(ww.transfer(build, rule, found.table, data=ww.data.digits(), **sizes).summary())
+        sizes = {"widths": widths[1:], "log2_rates": log2_rates, "seeds": 4, "steps": steps}
+        print(ww.transfer(build, rule, table, data=data, **sizes).summary())
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+
 import widthwise as ww
 from widthwise.measure import start_table
-from widthwise.measure._sound import check_algorithm
 from widthwise.training import streams
 
 QUICK_START = Path(__file__).parents[1] / "examples" / "quick_start.py"
@@ -27,12 +28,20 @@ def test_quick_start(tmp_path):
 
 
 def test_own_algorithm(float32):
-    """Its rule alone: the derivation, the check and the sweep take a minute; `tests/measure` has theirs."""
+    """Its rule alone: derivation, check and sweep take more than a minute; recipes/derive/results has their log."""
     path = QUICK_START.with_name("own_algorithm.py")
     assert len(path.read_text(encoding="utf-8").splitlines()) < 60
     rule = runpy.run_path(str(path))["DirectFeedbackAlignment"]()
-    built = ww.mlp(64, 64, 10, depth=4, table=start_table("own", "sgd"), key=streams(0).init)
-    check_algorithm(rule, built, ww.mse)
-    trained = ww.train(built, rule, ww.data.digits(), rate=0.02, steps=60)
+    built = ww.mlp(64, 64, 10, depth=3, state="post", table=start_table("own", "sgd"), key=streams(0).init)
+    trained = ww.train(built, rule, ww.data.digits(), rate=0.05, steps=60)
     # Chance is a tenth.
     assert trained.test_accuracy > 0.4
+
+
+def test_own_model(float32):
+    """Its module alone, two linear maps, both hidden; `tests/network/test_own.py` trains another."""
+    make = runpy.run_path(str(QUICK_START.with_name("own_model.py")))["make"]
+    table = ww.parameterization("mup", base_width=16)
+    built = ww.own_network(make, 64, 32, table=table, key=streams(0).init)
+    roles = [str(leaf.role) for leaf in jax.tree.leaves(built.scalings)]
+    assert roles == ["input", "hidden_bias", *["hidden", "hidden_bias"] * 2, "output", "output_bias"]

@@ -153,17 +153,17 @@ def test_roles_settle_what_is_ambiguous():
 
 
 def test_it_trains_and_transfers():
-    """Issue: an Equinox model of a user, two linear maps in a module of theirs."""
-    data = ww.data.load("digits", examples=256)
+    """Issue: an Equinox model of a user, two linear maps in a module of theirs; in full in `examples/own_model.py`."""
+    data = ww.data.load("digits", examples=64)
     table = parameterization("mup", base_width=16, optimizer="adam")
 
     def family(width, key):
         return own_network(lambda w, k: make(w, k, 64, 10, 1), 64, width, table=table, key=key)
 
-    trained = ww.train(family(16, streams(0).init), ww.Backprop(), data, rate=0.01, steps=60)
-    assert trained.test_accuracy > 0.7
     found = ww.transfer(
-        family, ww.Backprop(), table, data=data, widths=[16, 32], log2_rates=(-7, -5, 2), seeds=1, steps=10
+        family, ww.Backprop(), table, data=data, widths=[16, 32], log2_rates=(-12, -6, 6), seeds=1, steps=20
     )
-    assert [row["width"] for row in found.curves] == [16, 16, 32, 32]
-    assert not any(row["diverged"] for row in found.curves)
+    losses = {(row["width"], row["log2_rate"]): row["final_loss"] for row in found.curves}
+    # Predicting zero has the loss 1/2; a rate 64 times too small learns nothing, at either width.
+    for width in (16, 32):
+        assert losses[width, -6] < 0.3 < 0.4 < losses[width, -12]

@@ -44,7 +44,7 @@ def start_table(
     rows[Role.BRANCH] = Scaling(init=small) if deep else weight
     rows[Role.OUTPUT] = dataclasses.replace(weight, precision=Power(width=-gamma_bar))
     return Parameterization(
-        name="derived",
+        name="start",
         algorithm=algorithm if algorithm in ALGORITHMS else OWN,
         optimizer=optimizer,
         richness=None,
