@@ -30,7 +30,7 @@ def make(width, key):
 
 
 def main(widths=(64, 128, 256, 512), log2_rates=(-7, 0, 0.5), steps=100) -> None:
-    """Sweep the rate over widths, muP beside the standard parameterization; train the widest at the narrowest's best."""
+    """Sweep the rate over widths, muP beside the standard parameterization; train the widest."""
     rule, data = ww.Backprop(), ww.data.digits()
     for name in ("mup", "sp"):
         table = ww.parameterization(name)

@@ -10,7 +10,6 @@ import widthwise as ww
 from widthwise._errors import InputError
 from widthwise.network import mlp, own_network
 from widthwise.parameterization import parameterization
-from widthwise.training import streams
 
 MUP = parameterization("mup", base_width=16)
 
