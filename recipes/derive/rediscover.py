@@ -1,7 +1,7 @@
 """Tables that are known, derived again by measurement, without looking at them; and three that nobody knows.
 
 Each row gives `widthwise.derive` an algorithm, an optimizer, the richness asked for and a family of networks with
-biases (4 weight layers, tanh; residual networks over depth too), and compares every exponent b, c, g of every role with
+biases (4 weight layers, tanh; two convolutions and a readout; residual networks over depth too), and compares every exponent b, c, g of every role with
 the known table in the gauge without multipliers. Blind rows: the algorithm's gradient is multiplied by (N/64)^q, q
 drawn at random, and the search starts from the standard parameterization in a random gauge, multipliers M^-t
 included; what comes back must be the known table, moved by t, its rates lowered by q (SGD) and its epsilons raised.
@@ -31,6 +31,7 @@ from widthwise.parameterization import Parameterization, Role
 LOG = Path(__file__).parent / "results" / "rediscover.log"
 # The blocks are L − 2, and a transient of (L − 2)/L is in every slope.
 DEEP = {"depths": (32, 64, 128), "widths": (64, 128, 256), "seeds": 32}
+CHANNELS = {"widths": (32, 64, 128, 256)}
 GRADIENT_DESCENT_END = 1 / 64  # γ', so that ‖C‖ <= 0.05 at width 64
 
 
@@ -70,6 +71,7 @@ class Row:
     richness: Fraction | str = "1/2"
     gamma_bar: Fraction | str = 0
     deep: bool = False
+    images: bool = False
     blind: bool = False
     asked: dict = dataclasses.field(default_factory=dict)
 
@@ -90,6 +92,7 @@ def rows() -> dict[str, Row]:
         for name, difference in (("tp", False), ("dtp", True)):
             rule = ww.TargetPropagation(ww.RidgeFeedback(1e-3), difference=difference)
             found[f"{name}_{optimizer}"] = Row(rule, optimizer, ("mup", {"algorithm": name}))
+        found[f"bp_cnn_{optimizer}"] = Row(ww.Backprop(), optimizer, ("mup", {}), images=True)
         found[f"bp_depth_{optimizer}"] = Row(ww.Backprop(), optimizer, ("depth_mup", {}), deep=True)
     pc = ww.PredictiveCoding(ww.ErrorDescent(iterations=12))
     found["blind_bp_sgd"] = Row(ww.Backprop(), "sgd", ("mup", {}), blind=True)
@@ -107,6 +110,8 @@ def families(row: Row) -> Callable:
         return lambda width, depth, key, table: ww.residual_mlp(
             8, width, 3, depth=depth, bias=True, table=table, key=key
         )
+    if row.images:
+        return lambda width, key, table: ww.cnn((8, 8, 1), width, 3, depth=3, bias=True, table=table, key=key)
     state = "post" if isinstance(row.algorithm, ww.TargetPropagation) else "pre"
     return lambda width, key, table: ww.mlp(8, width, 3, depth=4, bias=True, state=state, table=table, key=key)
 
@@ -157,6 +162,8 @@ def derived(name: str, row: Row, seeds: int, draw: random.Random) -> str:
         asked["start"] = start
     if row.deep:
         asked |= DEEP
+    if row.images:
+        asked |= CHANNELS
     began, cpu = time.perf_counter(), time.process_time()
     found = ww.derive(
         families(row),
