@@ -10,12 +10,13 @@
 | gradient | a role's gradient | RMS of its entries | Adam's ε |
 
 Own movements are taken at the inputs of the first forward pass, so that no layer's exponent enters another's; movements
-and gradients are divided by the initial residual's RMS, movements by the rate too, in which they are linear as long as
-they are small.
+under SGD, and gradients, are divided by the initial residual's RMS, to which they are proportional (Adam's steps are
+not: there the residual, which still falls with the width, would only add its own slope), movements by the rate too, in
+which they are linear as long as they are small.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -157,16 +158,16 @@ def _compared(
     states, after = forward(network, batch.x), forward(updated, batch.x)
     seen = inputs(batch.x, states[:-1])
     residual = jnp.sqrt(jnp.mean((batch.y - states[-1][0]) ** 2))
+    unit = rate * (residual if built.table.optimizer == "sgd" else 1)
 
     def own(index: int, role: Role) -> Array:
-        segment = _chosen(built, network, updated, index, role)
-        return rms(_difference(_at_once(segment, seen[index]), states[index])) / (residual * rate)
+        return own_movement(built, network, updated, seen, states, index, role) / unit
 
     def through(role: Role) -> Array:
         segments = tuple(_chosen(built, network, updated, index, role) for index in range(len(states)))
         moved = forward(eqx.tree_at(lambda n: n.segments, network, segments), batch.x)
         place = -1 if role.is_output else -2
-        return rms(_difference(moved[place], states[place]))[-1:] / (residual * rate)
+        return rms(_difference(moved[place], states[place]))[-1:] / unit
 
     def entries(index: int, role: Role) -> Array:
         leaves = _leaves(built, gradients, index, role)
@@ -185,6 +186,14 @@ def _compared(
         "prediction": rms(states[-1])[0],
         "moved": jnp.max(moved / sizes),
     }
+
+
+def own_movement(
+    built: Built, network: Network, updated: Network, seen: Sequence[Any], states: States, index: int, role: Role
+) -> Float[Array, " depth"]:
+    """RMS(f_l(x_l; θ + Δθ) − f_l(x_l; θ)) of a segment's layers, where the arrays of one role alone changed."""
+    segment = _chosen(built, network, updated, index, role)
+    return rms(_difference(_at_once(segment, seen[index]), states[index]))
 
 
 def _by_role(built: Built, measure: Any) -> dict[Role, Array]:
