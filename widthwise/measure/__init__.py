@@ -4,8 +4,6 @@ from ._alignment import Alignment as Alignment
 from ._alignment import alignment as alignment
 from ._conditioning import Conditioning as Conditioning
 from ._conditioning import conditioning as conditioning
-from ._coordinates import CoordinateCheck as CoordinateCheck
-from ._coordinates import Line as Line
 from ._coordinates import coordinate_check as coordinate_check
 from ._derive import Derivation as Derivation
 from ._derive import derive as derive
@@ -20,3 +18,5 @@ from ._richness import Richness as Richness
 from ._richness import richness as richness
 from ._slopes import Slope as Slope
 from ._slopes import log_slope as log_slope
+from ._verdict import CoordinateCheck as CoordinateCheck
+from ._verdict import Line as Line
