@@ -1,11 +1,12 @@
 """Tables that are known, derived again by measurement, without looking at them; and three that nobody knows.
 
 Each row gives `widthwise.derive` an algorithm, an optimizer, the richness asked for and a family of networks with
-biases (4 weight layers, tanh; two convolutions and a readout; residual networks over depth too), and compares every exponent b, c, g of every role with
-the known table in the gauge without multipliers. Blind rows: the algorithm's gradient is multiplied by (N/64)^q, q
-drawn at random, and the search starts from the standard parameterization in a random gauge, multipliers M^-t
-included; what comes back must be the known table, moved by t, its rates lowered by q (SGD) and its epsilons raised.
-Doubtful rows must come back without a table: two widths, a rate that is too large, and target propagation at r = 0.
+biases (4 weight layers, tanh; two convolutions and a readout; residual networks over depth too), and compares every
+exponent b, c, g of every role with the known table in the gauge without multipliers. Blind rows: the algorithm's
+gradient is multiplied by (N/64)^q, q drawn at random, and the search starts from the standard parameterization in a
+random gauge, multipliers M^-t included; what comes back must be the known table, moved by t, its rates lowered by q
+(SGD) and its epsilons raised. Doubtful rows must come back without a table: two widths, a rate that is too large, and
+target propagation at r = 0.
 
     python recipes/derive/rediscover.py [ROW ...] [--seeds 16] [--draw 5]
 
