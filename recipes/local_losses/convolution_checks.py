@@ -76,8 +76,8 @@ def learning(built, only, wrong, width):
         part &= not scaling.role.is_output
         return dataclasses.replace(scaling, rate=scaling.rate * (width / 64) ** wrong if part else 0.0)
 
-    is_scaling = lambda leaf: isinstance(leaf, LeafScaling)  # noqa: E731
-    return eqx.tree_at(lambda b: b.scalings, built, jax.tree.map(own, built.scalings, is_leaf=is_scaling))
+    scalings = jax.tree.map(own, built.scalings, is_leaf=lambda leaf: isinstance(leaf, LeafScaling))
+    return eqx.tree_at(lambda b: b.scalings, built, scalings)
 
 
 def over_width(name, widths, seeds):
@@ -112,6 +112,11 @@ def over_branches(rule, settings, seeds, rate):
     return rms, slopes
 
 
+def rms(a):
+    """Root mean square over all of an array."""
+    return float(jnp.sqrt(jnp.mean(a**2)))
+
+
 def one(built, rule, batch, rate, steps=4):
     """RMS of the last hidden layer, and how far first, last hidden layer and output move in a few steps."""
     transform = ww.optimizer(built, epsilon=1e-12)
@@ -121,9 +126,8 @@ def one(built, rule, batch, rate, steps=4):
     for _ in range(steps):
         state, _ = step(state, batch, jax.random.key(0))
     before, after = (forward(network, batch.x) for network in (built.network, state.learner.network))
-    root = lambda a: float(jnp.sqrt(jnp.mean(a**2)))  # noqa: E731
     pairs = [(s[0][-1], s[1][-1], s[-1][-1]) for s in (before, after)]
-    return root(pairs[0][1]), [root(b - a) for a, b in zip(*pairs, strict=True)]
+    return rms(pairs[0][1]), [rms(b - a) for a, b in zip(*pairs, strict=True)]
 
 
 def main():

@@ -35,13 +35,17 @@ RULES = {
 }
 
 
+def readout(built):
+    """W_L."""
+    return built.network.segments[-1].stages.linear.weight
+
+
 def angles(rule, settings, activation, seed):
     """Both angles of one seed."""
     table = ww.parameterization("mup", **settings)
     keys = jax.random.split(jax.random.key(seed), 3)
     built = ww.mlp(8, WIDTH, 3, depth=4, activation=activation, table=table, key=keys[0], state="post")
-    where = lambda b: b.network.segments[-1].stages.linear.weight  # noqa: E731
-    built = eqx.tree_at(where, built, where(built) * SCALES[:, None])
+    built = eqx.tree_at(readout, built, readout(built) * SCALES[:, None])
     x = jax.random.normal(keys[1], (8, 8))
     batch = ww.Batch(x, jnp.tanh(2 * x @ jax.random.normal(keys[2], (8, 3)) / 8**0.5))
     return ww.directions(rule, rule.init(built, key=keys[0]), batch, key=keys[0])

@@ -4,7 +4,8 @@
 # results/trained_*.json and .png and results/conditioning_init.log, _trained.log. `conditioning.sh init` and
 # `conditioning.sh trained` do one part. The Hessian does not see the input layer: digits' 64 inputs serve for
 # docs/theory.md's 16. The second part has not yet been run whole: results/conditioning_trained_parts.log holds muPC, at
-# rate 0.03 and at 0.1, where ||C|| has fallen below 1e-3 by step 1000 and PC is backprop, and SP at width 64.
+# rate 0.03 and at 0.1, where ||C|| has fallen below 1e-3 by step 1000 and PC is backprop, and SP at width 64;
+# results/conditioning_trained_sp_128.log SP at width 128.
 set -uo pipefail
 cd "$(dirname "$0")"
 W=${WIDTHWISE:-widthwise}

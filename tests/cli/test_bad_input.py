@@ -51,7 +51,7 @@ BAD = {
     TRAIN + "--data digits --network cnn --norm bath": "'bath': did you mean 'batch'",
     TRAIN + "--data digits --network cnn --stride 0": "stride is 0",
     TRAIN + "--data digits --network cnn --width 0": "channels is 0",
-    TRAIN + "--data digits --network cnn --depth 6 --pool max --stride 1": "fewer poolings",
+    TRAIN + "--data digits --network cnn --depth 6 --pool max --stride 1": "fewer strides and poolings",
     TRAIN + "--data digits --network vgg --channels 0,M": "'0' is neither a number of at least 1 nor M",
     TRAIN + "--data digits --network vgg --channels M,4": "M follows the convolution",
     TRAIN + "--data digits --network vgg --channels 4,6 --width 3": "times 3/4 are not whole",

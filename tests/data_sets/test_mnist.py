@@ -10,7 +10,7 @@ DEAD = "http://127.0.0.1:9/"
 IMAGES = SOURCES["mnist"].files[0].name
 
 
-@pytest.mark.skipif(found_on_disk("mnist") is None, reason="MNIST is not on this machine")
+@pytest.mark.skipif(getattr(found_on_disk("mnist"), "name", "") != "mnist", reason="MNIST is not on this machine")
 def test_known_facts():
     data = mnist()
     assert (data.in_size, data.out_size, data.image_shape) == (784, 10, (28, 28, 1))

@@ -145,7 +145,7 @@ def test_bad_settings(settings, message):
 
 
 def test_another_table_is_refused():
-    with pytest.raises(InputError, match="another table"):
+    with pytest.raises(InputError, match="pass the same table to both"):
         ww.desiderata(family(parameterization("ntp")), ww.Backprop(), parameterization("mup"), **SETTINGS)
 
 

@@ -279,7 +279,7 @@ def test_the_way_back_from_an_image_by_hand():
         (lambda: cnn((8, 8), 4, 3, table=TABLE, key=KEY), r"image_shape is \(8, 8\)"),
         (lambda: cnn(SHAPE, 4, 3, depth=1, table=TABLE, key=KEY), "depth is 1"),
         (lambda: cnn(SHAPE, 4, 3, stride=0, table=TABLE, key=KEY), "stride is 0"),
-        (lambda: cnn(SHAPE, 4, 3, depth=6, pool="max", table=TABLE, key=KEY), "fewer poolings"),
+        (lambda: cnn(SHAPE, 4, 3, depth=6, pool="max", table=TABLE, key=KEY), "fewer strides and poolings"),
         (
             lambda: cnn(SHAPE, 4, 3, depth=6, stride=2, table=TABLE, key=KEY),
             "layer 4 has stride 2 on an image of 2 x 1",
@@ -291,6 +291,8 @@ def test_the_way_back_from_an_image_by_hand():
         (lambda: vgg(SHAPE, [], 3, table=TABLE, key=KEY), "channels are empty"),
         (lambda: vgg(SHAPE, [4, -1], 3, table=TABLE, key=KEY), "channels is -1"),
         (lambda: vgg(SHAPE, [4, "M"], 3, pool="none", table=TABLE, key=KEY), "ask for pooling"),
+        (lambda: vgg(SHAPE, [4, 4], 3, pool="avg", table=TABLE, key=KEY), "never pool: write 'M'"),
+        (lambda: vgg(SHAPE, [4, 4], 3, depth=5, table=TABLE, key=KEY), "have 3 weight layers"),
         (lambda: cnn(SHAPE, 4, 3, pool="mean", table=TABLE, key=KEY), "unknown pooling 'mean'"),
         (lambda: cnn(SHAPE, 4, 3, readout="flat", table=TABLE, key=KEY), "'flatten'"),
         (lambda: cnn(SHAPE, 4, 3, norm="bach", table=TABLE, key=KEY), "'batch'"),

@@ -7,6 +7,8 @@
 | ridge | Z_{l-1}^T (Z_l Z_l^T + μ_l I)^-1 Z_l v, of the batch's own states (rows of Z), μ_l = μ' B fan-in(g_l) |
 | tied | W_l^T v, with the multiplier of W_l, from the weights as they are |
 | trained | φ(Q_l v) or Q_l φ(v), Q_l learned beside the network |
+
+The fan-in of the ridge between images is all of an image's numbers.
 """
 
 import abc
@@ -121,16 +123,18 @@ class RidgeFeedback(AbstractFeedback):
         """
         if float(self.ridge) > 0:
             return
-        layer = 1
-        for state in around(forward(learner.network, batch.x))[1]:
-            for z in state:
-                layer += 1
-                rank, least = int(jnp.linalg.matrix_rank(flat(z))), min(flat(z).shape)
-                if rank < least:
-                    raise InputError(
-                        f"ridge is {float(self.ridge):g}, and the states of layer {layer} have rank {rank} of {least}: "
-                        f"their Gram matrix is singular; use a ridge above 0"
-                    )
+        states = around(forward(learner.network, batch.x))[1]
+        ranks = [
+            each(lambda _, z: jnp.linalg.matrix_rank(flat(z)), *row)
+            for row in zip(learner.network.segments[1:], states, strict=True)
+        ]
+        full = [min(flat(state[0]).shape) for state in states for _ in range(state.shape[0])]
+        for layer, (rank, least) in enumerate(zip(jnp.concatenate(ranks).tolist(), full, strict=True), start=2):
+            if rank < least:
+                raise InputError(
+                    f"ridge is {float(self.ridge):g}, and the states of layer {layer} have rank {rank} of {least}: "
+                    f"their Gram matrix is singular; use a ridge above 0"
+                )
 
     def rows(self, learner: Learner, low: States, high: States) -> tuple[Any, ...]:
         """Two factors a layer: g(v) = (v left) right, left None where it is the identity."""
@@ -183,9 +187,9 @@ class TrainedFeedback(AbstractFeedback):
         drl:   1/(2σ²) |x − d_l(f_{L<-l}(x))|²,   d_l the difference-corrected way down from the output to layer l − 1
         ldrl:  1/σ² [1/2 |g(z_l + σ η) − g(z_l)|² − ⟨σ ξ, g(f(x)) − g(f(z_{l-1}))⟩]
 
-    f is f_l, g is g_l; ξ, η ~ N(0, 1); sums over units, means over the batch and over the places of an image that share
-    Q_l; only Q_l learns from layer l's loss. The
-    optimum of `ldrl` is the transposed Jacobian, whose targets are aligned as backprop's; that of the others inverts.
+    f is f_l, g is g_l; ξ, η ~ N(0, 1); sums over units, means over the batch and over the places of an image that
+    share Q_l; only Q_l learns from layer l's loss. The optimum of `ldrl` is the transposed Jacobian, whose targets are
+    aligned as backprop's; that of the others inverts.
 
     **Arguments:** `learns`: the loss; `activation`: φ; `optimizer`: `"sgd"` or `"adam"`; `rate`: base rate, of which
     the table gives each layer its multiple; `steps`: updates a batch; `pretrain`: first training steps that change the

@@ -43,7 +43,7 @@ class GaussNewtonTargets(AbstractAlgorithm):
         count, out = output_error.shape
         basis = jnp.broadcast_to(jnp.eye(out, dtype=output_error.dtype)[:, None], (out, count, out))
         rows = jax.vmap(lambda direction: pullback(learner.network, tuple(hidden), direction))(basis)
-        errors = (*(jax.tree.map(lambda leaf: self._least(leaf, output_error), state) for state in rows),)
+        errors = tuple(jax.tree.map(lambda leaf: self._least(leaf, output_error), state) for state in rows)
         one = jnp.ones((), output_error.dtype)
         precisions = (one,) * (len(errors) + 1)
         return Inference(inputs(batch.x, tuple(hidden)), (*errors, output_error[None]), precisions, prediction[0], {})

@@ -178,7 +178,11 @@ def pushed(problem: Problem, point: Point, errors: States) -> Float[Array, "batc
 def relative_residual(problem: Problem, start: Point, point: Point) -> Float[Array, " batch"]:
     """‖∇_e F‖ / ‖∇_e F at the forward pass‖ in error space, per example; 0/0 = 0."""
     here = square_norm(problem.gradient(point))
-    there = square_norm(problem.gradient(start))
+    return relative(here, square_norm(problem.gradient(start)))
+
+
+def relative(here: Float[Array, " batch"], there: Float[Array, " batch"]) -> Float[Array, " batch"]:
+    """The ratio of two norms, from their squares; 0/0 = 0."""
     return jnp.sqrt(jnp.where(here == 0, 0.0, here / jnp.where(here == 0, 1.0, there)))
 
 

@@ -26,7 +26,7 @@ from ..algorithms import AbstractAlgorithm
 from ..network import Built, Dense, Network, States, forward, stage_at
 from ..parameterization import Parameterization
 from ..training import leaves_steps, make_step, optimizer, start, streams
-from ._probe import Build, increasing, networks_of, probe
+from ._probe import Build, increasing, networks_of, probe, rms
 from ._slopes import log_slope
 
 QUANTITIES = ("alignment", "movement", "passed_on")
@@ -112,12 +112,12 @@ def _measured(
         states = forward(network, batch.x)
         before, after = (_below_readout(held) for held in (states, forward(state.learner.network, batch.x)))
         readout = _readout(network)
-        passed_on = _rms(readout(after) - readout(before))
-        weight = readout.linear.multiplier * _rms(readout.linear.weight)
+        passed_on = rms(readout(after) - readout(before))
+        weight = readout.linear.multiplier * rms(readout.linear.weight)
         return {
-            "alignment": passed_on / (weight * _rms(after - before)),
-            "movement": _rms(after - before) / _rms(before),
-            "passed_on": passed_on / _rms(batch.y - states[-1][0]),
+            "alignment": passed_on / (weight * rms(after - before)),
+            "movement": rms(after - before) / rms(before),
+            "passed_on": passed_on / rms(batch.y - states[-1][0]),
         }
 
     rows = jax.jit(lambda rule, rows: jax.lax.map(lambda row: one(rule, *row), rows))
@@ -134,7 +134,3 @@ def _readout(network: Network) -> Dense:
 def _below_readout(states: States) -> Array:
     """z_{L-1}."""
     return states[-2][-1]
-
-
-def _rms(array: Array) -> Array:
-    return jnp.sqrt(jnp.mean(array**2))

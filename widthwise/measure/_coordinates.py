@@ -35,7 +35,7 @@ from ..parameterization import Parameterization, Role
 from ..training import leaves_steps, make_step, optimizer, start, streams
 from ._feedback import feedback_movement
 from ._lines import main_lines, other_lines, predicted
-from ._probe import Build, increasing, networks_of, probe
+from ._probe import Build, increasing, layer_rms, networks_of, probe, rms
 from ._response import own_movement, roles_of
 from ._verdict import CoordinateCheck
 
@@ -145,17 +145,17 @@ def _measure(
         arrays, key = row
         rule = eqx.combine(rule_arrays, rule_static)
         step = make_step(rule, transform, loss)
-        network = eqx.combine(arrays, static)
-        learner = rule.init(eqx.tree_at(lambda b: b.network, built, network), key=key)
         batch = probe(built, key, dtype)
-        before = forward(calibrated(network, batch.x), batch.x)
+        network = calibrated(eqx.combine(arrays, static), batch.x)
+        learner = rule.init(eqx.tree_at(lambda b: b.network, built, network), key=key)
+        before = forward(network, batch.x)
         found = {}
         if isinstance(rule, PredictiveCoding):
             problem = rule.problem(learner, batch, loss)
             found["curvature"] = jnp.median(curvature(problem, problem.start()))
         if isinstance(rule, PredictiveCoding | TargetPropagation):
             inferred = rule.infer(rule.prepare(learner, batch, key=key), batch, loss, key=key)
-            found["error"] = _rms(inferred.errors[:-1]) / _residual(before, batch)
+            found["error"] = layer_rms(inferred.errors[:-1]) / _residual(before, batch)
             if "residual_median" in inferred.metrics:
                 found["residual"] = inferred.metrics["residual_median"]
         seen = inputs(batch.x, before[:-1])
@@ -181,17 +181,13 @@ def _measure(
 
 def _movement(before: Any, after: Any, batch: Batch) -> tuple[Float[Array, " layers"], Float[Array, " layers"]]:
     """RMS of every layer's change, over the initial residual's RMS, and over the layer's own (the output: residual)."""
-    change = _rms(jax.tree.map(jnp.subtract, after, before))
+    change = layer_rms(jax.tree.map(jnp.subtract, after, before))
     residual = _residual(before, batch)
-    return change / residual, change / _rms(before).at[-1].set(residual)
-
-
-def _rms(states: Any) -> Float[Array, " layers"]:
-    return jnp.concatenate([jnp.sqrt(jnp.mean(s**2, axis=tuple(range(1, s.ndim)))) for s in states])
+    return change / residual, change / layer_rms(before).at[-1].set(residual)
 
 
 def _residual(before: Any, batch: Batch) -> Float[Array, ""]:
-    return jnp.sqrt(jnp.mean((batch.y - before[-1][0]) ** 2))
+    return rms(batch.y - before[-1][0])
 
 
 def _vectors(

@@ -33,7 +33,7 @@ from ..algorithms import AbstractAlgorithm, Batch, Learner
 from ..network import Network, States, calibrated, each, forward, inputs, pullback
 from ..parameterization import Parameterization
 from ..training import optimizer, streams
-from ._probe import Build, increasing, probe
+from ._probe import Build, builts_of, increasing, layer_rms, probe, rms
 from ._slopes import log_slope
 
 TOLERANCE = 0.1
@@ -160,9 +160,7 @@ def _of_width(
     epsilon: float,
 ) -> dict[str, Float[Array, "seeds layers"]]:
     """All quantities of one width."""
-    builts = [build(width, streams(seed).init) for seed in range(seeds)]
-    if builts[0].table != table:
-        raise InputError(f"build({width}, key) used another table than the one given: pass the same table to both")
+    builts = builts_of(build, table, width, seeds)
     keys = [streams(seed).order for seed in range(seeds)]
     batches = [probe(built, key, builts[0].network.dtype) for built, key in zip(builts, keys, strict=True)]
     # As a training step begins: no update comes before the statistics of its batch.
@@ -214,8 +212,8 @@ def _flow(network: Network, updates: Network, batch: Batch) -> dict[str, Float[A
             layers = zip(eqx.combine(w, static).segments, seen, strict=True)
             return tuple(each(lambda stage, below: stage(below), segment, below) for segment, below in layers)
 
-        own = _rms(jax.jvp(at_once, (weights,), (update,))[1])
-        misfit, sizes, changes = _rms_of(y - states[-1][0]), _rms(states), _rms(moved)
+        own = layer_rms(jax.jvp(at_once, (weights,), (update,))[1])
+        misfit, sizes, changes = rms(y - states[-1][0]), layer_rms(states), layer_rms(moved)
         return {
             "start": sizes[:-1],
             "start, output": sizes[-1:],
@@ -246,11 +244,3 @@ def _passed_on(network: Network, hidden: States, moved: States) -> Float[Array, 
 
     found = jax.vmap(along)(jnp.eye(network.out_size, dtype=jax.tree.leaves(hidden)[0].dtype))
     return jnp.sqrt(jnp.mean(found**2, axis=(0, 2)))
-
-
-def _rms(states: States) -> Float[Array, " layers"]:
-    return jnp.concatenate([jnp.sqrt(jnp.mean(s**2, axis=tuple(range(1, s.ndim)))) for s in states])
-
-
-def _rms_of(array: Array) -> Float[Array, ""]:
-    return jnp.sqrt(jnp.mean(array**2))

@@ -1,10 +1,12 @@
 """Where an algorithm's update points: its angle to backprop's, and to Gauss-Newton's."""
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._loss import Loss, mse
 from ..algorithms import AbstractAlgorithm, Backprop, Batch, GaussNewtonTargets, Learner, cosine
+from ..network import calibrated
 
 
 def directions(
@@ -33,6 +35,8 @@ def directions(
     >>> bool(jnp.all(found["backprop"] < 0.1))
     True
     """
+    network = calibrated(learner.network, batch.x)
+    learner = eqx.tree_at(lambda held: held.network, learner, network)
     own, _ = algorithm.grads(learner, batch, loss, key=key)
     found = {}
     for name, reference in (("backprop", Backprop()), ("gauss_newton", GaussNewtonTargets(jnp.asarray(damping)))):

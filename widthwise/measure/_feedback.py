@@ -4,14 +4,13 @@ RMS(g_l(z_l) after − before) over the forward states z_l at the start,   l = 2
 """
 
 from fractions import Fraction
-from typing import Any
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..algorithms import Learner
 from ..network import States, around, each
 from ..parameterization import Parameterization, Role
+from ._probe import layer_rms
 
 
 def feedback_movement(
@@ -27,9 +26,10 @@ def feedback_movement(
     moved, own = [], []
     for first, last, x, z in zip(old.segments, new.segments, *around(states), strict=True):
         was, now = (each(lambda g, z: g(z), segment, z) for segment in (first, last))
-        moved.append(_rms(now - was))
-        own.append(_rms(x))
-    return jnp.concatenate(moved), jnp.concatenate(moved) / jnp.concatenate(own)
+        moved.append(now - was)
+        own.append(x)
+    movement = layer_rms(tuple(moved))
+    return movement, movement / layer_rms(tuple(own))
 
 
 def predicted_feedback_slopes(table: Parameterization, optimizer: str) -> dict[str, Fraction]:
@@ -46,7 +46,3 @@ def predicted_feedback_slopes(table: Parameterization, optimizer: str) -> dict[s
         return int(role.grows_with_fan_in) - step
 
     return {"hidden": slope(Role.FEEDBACK), "output": slope(Role.FEEDBACK_OUTPUT)}
-
-
-def _rms(states: Any) -> Float[Array, " depth"]:
-    return jnp.sqrt(jnp.mean(jnp.square(states), axis=tuple(range(1, states.ndim))))

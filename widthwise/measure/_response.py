@@ -167,7 +167,7 @@ def _compared(
         segments = tuple(_chosen(built, network, updated, index, role) for index in range(len(states)))
         moved = forward(eqx.tree_at(lambda n: n.segments, network, segments), batch.x)
         place = -1 if role.is_output else -2
-        return rms(_difference(moved[place], states[place]))[-1:] / unit
+        return state_rms(_difference(moved[place], states[place]))[-1:] / unit
 
     def entries(index: int, role: Role) -> Array:
         leaves = _leaves(built, gradients, index, role)
@@ -176,14 +176,14 @@ def _compared(
 
     readout = stage_at(network.segments[-1], 0)
     low, high = (jax.tree.map(lambda leaf: leaf[-1], held[-2]) for held in (states, after))
-    sizes = jnp.concatenate([rms(state) for state in states]).at[-1].set(residual)
-    moved = jnp.concatenate([rms(_difference(a, b)) for a, b in zip(after, states, strict=True)])
+    sizes = jnp.concatenate([state_rms(state) for state in states]).at[-1].set(residual)
+    moved = jnp.concatenate([state_rms(_difference(a, b)) for a, b in zip(after, states, strict=True)])
     present = [role for role in Role if any(role in held for held in roles_of(built))]
     return {
         "moves": {role: through(role) for role in present} if deep else _by_role(built, own),
         "gradient": _by_role(built, entries),
         "passed": _ratio(_difference(readout(high), readout(low)), _difference(high, low)),
-        "prediction": rms(states[-1])[0],
+        "prediction": state_rms(states[-1])[0],
         "moved": jnp.max(moved / sizes),
     }
 
@@ -193,7 +193,7 @@ def own_movement(
 ) -> Float[Array, " depth"]:
     """RMS(f_l(x_l; θ + Δθ) − f_l(x_l; θ)) of a segment's layers, where the arrays of one role alone changed."""
     segment = _chosen(built, network, updated, index, role)
-    return rms(_difference(_at_once(segment, seen[index]), states[index]))
+    return state_rms(_difference(_at_once(segment, seen[index]), states[index]))
 
 
 def _by_role(built: Built, measure: Any) -> dict[Role, Array]:
@@ -211,7 +211,7 @@ def _signal(built: Built, network: Network, states: States, batch: Batch, index:
     shrunk, without = (_scaled(built, network, index, role, scale) for scale in (SMALL, 0.0))
     seen = inputs(batch.x, states[:-1])[index]
     added = _difference(_at_once(shrunk, seen), _at_once(without, seen))
-    return rms(added) / (SMALL**count * rms(seen))
+    return state_rms(added) / (SMALL**count * state_rms(seen))
 
 
 def _branches(states: States) -> Array:
@@ -251,7 +251,7 @@ def _difference(a: Any, b: Any) -> Any:
     return jax.tree.map(jnp.subtract, a, b)
 
 
-def rms(state: Any) -> Float[Array, " depth"]:
+def state_rms(state: Any) -> Float[Array, " depth"]:
     """The root mean square of a segment's state, layer by layer."""
     leaves = jax.tree.leaves(state)
     total = sum(jnp.sum(leaf**2, axis=tuple(range(1, leaf.ndim))) for leaf in leaves)
@@ -260,7 +260,9 @@ def rms(state: Any) -> Float[Array, " depth"]:
 
 def _ratio(a: Any, b: Any) -> Float[Array, ""]:
     """RMS(a) / RMS(b) of two states of single layers."""
-    return rms(jax.tree.map(lambda leaf: leaf[None], a))[0] / rms(jax.tree.map(lambda leaf: leaf[None], b))[0]
+    return (
+        state_rms(jax.tree.map(lambda leaf: leaf[None], a))[0] / state_rms(jax.tree.map(lambda leaf: leaf[None], b))[0]
+    )
 
 
 def _keys(seeds: int) -> Array:

@@ -27,7 +27,7 @@ from ..network import Built, forward
 from ..parameterization import Parameterization
 from ..theory import kernel_flow, neural_tangent_kernel
 from ..training import leaves_steps, make_step, optimizer, start, streams
-from ._probe import Build, increasing, networks_of, probe
+from ._probe import Build, increasing, networks_of, probe, rms
 from ._slopes import log_slope
 
 QUANTITIES = ("movement", "kernel", "distance")
@@ -148,15 +148,11 @@ def _measured(
         predicted = kernel_flow(kernel, misfit.reshape(-1), time, cross, steps=count).reshape(misfit.shape)
         first, last = (forward(b.network, batch.x)[-2][-1] for b in (before, after))
         return {
-            "movement": _rms(last - first) / _rms(first),
-            "kernel": _rms(neural_tangent_kernel(after, batch.x) - kernel) / _rms(kernel),
-            "distance": _rms(after.network(fresh) - before.network(fresh) - predicted) / _rms(misfit),
-            "learned": 1 - _rms(batch.y - after.network(batch.x)) / _rms(misfit),
+            "movement": rms(last - first) / rms(first),
+            "kernel": rms(neural_tangent_kernel(after, batch.x) - kernel) / rms(kernel),
+            "distance": rms(after.network(fresh) - before.network(fresh) - predicted) / rms(misfit),
+            "learned": 1 - rms(batch.y - after.network(batch.x)) / rms(misfit),
         }
 
     rows = jax.jit(lambda rule, rows: jax.lax.map(lambda row: one(rule, *row), rows))
     return rows(rule_arrays, (networks, keys))
-
-
-def _rms(array: Array) -> Array:
-    return jnp.sqrt(jnp.mean(array**2))

@@ -2,7 +2,7 @@
 
 Kernel area, pixels and batch are finite: they enter constants, never exponents. A weight's fans are channels. What else
 it sums over, k² taps of a convolution or the pixels of a flattened image, divides its variance, and its rate but for
-the first layer's: without this a flattened readout moves by its own size when the first layer has moved by 1 %.
+the first layer's: without this a flattened readout outruns the layers below, and bounds the rate of all.
 
 Source: docs/theory.md F.
 """
@@ -90,18 +90,19 @@ def vgg(
     channels: int | Sequence[int | str],
     out_size: int,
     *,
-    depth: int = 5,
+    depth: int | None = None,
     stride: int = 1,
-    pool: str = "max",
+    pool: str | None = None,
     **settings: Any,
 ) -> Built:
     """Convolutions whose channels grow as pooling shrinks the image, and a readout.
 
     **Arguments:** as in `cnn`; `channels`: of each convolution, with `"M"` where it pools, like `(16, "M", 32, "M")`;
-    or one number, which the style of `depth` (5, 7, 9 or 11 weight layers) multiplies; `stride`: of the first
-    convolution.
+    or one number, which the style of `depth` (5, 7, 9 or 11 weight layers; 5) multiplies; `stride`: of the first
+    convolution; `pool`: its kind, where it pools (`"max"`).
 
-    **Raises:** `InputError` as in `cnn`, and for a depth that has no style.
+    **Raises:** `InputError` as in `cnn`, for a depth that has no style or is not that of the channels, and a kind of
+    pooling for channels that do not pool.
 
     >>> from widthwise.parameterization import parameterization
     >>> built = vgg((28, 28, 1), 16, 10, table=parameterization("mup"), key=jax.random.key(0))
@@ -110,12 +111,14 @@ def vgg(
     """
     at_least("stride", stride, 1)
     if isinstance(channels, int):
-        if depth not in STYLES:
+        style = 5 if depth is None else depth
+        if style not in STYLES:
             raise InputError(f"depth is {depth}: vgg has the styles {', '.join(map(str, STYLES))}, or give channels")
         at_least("width", channels, 1)
-        channels = [part if isinstance(part, str) else part * channels for part in STYLES[depth]]
-    if pool == "none" and POOLING in channels:
-        raise InputError("pool is 'none', and the channels ask for pooling ('M'): use 'max' or 'avg'")
+        channels = [part if isinstance(part, str) else part * channels for part in STYLES[style]]
+    if pool is not None and (pool == "none") == (POOLING in channels):
+        asks = "ask for pooling ('M'): use 'max' or 'avg'" if pool == "none" else "never pool: write 'M' where they do"
+        raise InputError(f"pool is {pool!r}, and the channels {list(channels)} {asks}")
     steps: list[_Step] = []
     for part in channels:
         if part == POOLING:
@@ -128,7 +131,11 @@ def vgg(
             steps.append(_Step(part, 1 if steps else stride))
     if not steps:
         raise InputError("channels are empty: vgg needs at least one convolution")
-    return _network(image_shape, steps, out_size, pool=pool, **settings)
+    if depth is not None and depth != len(steps) + 1:
+        raise InputError(
+            f"depth is {depth}: channels {list(channels)} and a readout have {len(steps) + 1} weight layers"
+        )
+    return _network(image_shape, steps, out_size, pool="max" if pool is None else pool, **settings)
 
 
 def residual_cnn(
@@ -197,56 +204,53 @@ def _network(
     at_least("out_size", out_size, 1)
     for step in steps:
         at_least("channels", step.channels, 1)
-    sizes = _pixels(image_shape, steps)
+    height, width, colors = _checked(image_shape)
+    left = _pixels(height, width, steps)
+    pixels = left if readout == "flatten" else 1
     depth = sum(step.count for step in steps) + 1
     dtype = jnp.zeros(()).dtype if dtype is None else dtype
     maker = _Maker(table, depth, activation, bias, gain, dtype, matmul, pool, norm)
     keys = jax.random.split(key, len(steps) + 1)
-    channels, waits = image_shape[2], False
+    channels, waits = colors, False
     made = []
     for index, (step, draw) in enumerate(zip(steps, keys[:-1], strict=True)):
         # Of pre-activations, what follows a convolution belongs to the layer that reads it.
         before = index > 0 and state == "pre"
         made.append(maker.convolved(channels, step, index == 0, before, waits, state == "post", draw))
         channels, waits = step.channels, step.pools
-    height, width = sizes[-1]
-    pixels = height * width if readout == "flatten" else 1
     made.append(maker.readout(channels, pixels, out_size, readout, state == "pre", waits, keys[-1]))
     segments, labels, used = zip(*made, strict=True)
-    network = Network(
-        segments,
-        image_shape[0] * image_shape[1] * image_shape[2],
-        out_size,
-        (*image_shape,),  # type: ignore[arg-type]
-    )
+    network = Network(segments, height * width * colors, out_size, (height, width, colors))
     arrays = eqx.filter(network, eqx.is_array)
     return Built(network, eqx.tree_at(lambda n: n.segments, arrays, labels), table, used)
 
 
-def _pixels(image_shape: tuple[int, ...], steps: list[_Step]) -> list[tuple[int, int]]:
-    """Height and width of the image after every step."""
+def _checked(image_shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Height, width and channels of the images."""
     if len(image_shape) != 3:
         raise InputError(f"image_shape is {image_shape}: expected (height, width, channels)")
-    for name, value in zip(("image height", "image width", "image channels"), image_shape, strict=True):
+    height, width, colors = image_shape
+    for name, value in (("image height", height), ("image width", width), ("image channels", colors)):
         at_least(name, value, 1)
-    height, width, _ = image_shape
-    found = []
+    return height, width, colors
+
+
+def _pixels(height: int, width: int, steps: list[_Step]) -> int:
+    """How many pixels are left after all steps."""
+    remedy = f"fewer strides and poolings, or larger images than {height} x {width}"
     for index, step in enumerate(steps):
         if step.stride > min(height, width):
             raise InputError(
-                f"layer {index + 1} has stride {step.stride} on an image of {height} x {width} pixels: fewer strides "
-                f"and poolings, or larger images than {image_shape[0]} x {image_shape[1]}"
+                f"layer {index + 1} has stride {step.stride} on an image of {height} x {width} pixels: {remedy}"
             )
         height, width = -(-height // step.stride), -(-width // step.stride)
         if step.pools:
             if min(height, width) < 2:
                 raise InputError(
-                    f"the pooling after layer {index + 1} meets an image of {height} x {width} pixels: fewer poolings "
-                    f"and strides, or larger images than {image_shape[0]} x {image_shape[1]}"
+                    f"the pooling after layer {index + 1} meets an image of {height} x {width} pixels: {remedy}"
                 )
             height, width = height // 2, width // 2
-        found.append((height, width))
-    return found
+    return height * width
 
 
 @dataclasses.dataclass(frozen=True)

@@ -79,7 +79,7 @@ class Convolution(eqx.Module):
 
     def __call__(self, x: Float[Array, "batch height width in"]) -> Float[Array, "batch h w out"]:
         left, right = rounded(self.matmul, x, self.weight)
-        # XLA's convolution in a loop on a CPU takes twenty times as long as the product of patches, measured.
+        # In a loop on a CPU XLA's convolution takes 5 to 24 times as long as patches (benchmarks/convolutions.py).
         convolve = _by_patches if jax.default_backend() == "cpu" else _directly
         out = self.multiplier * convolve(left, right, stride=self.stride, kind=x.dtype)
         return out if self.bias is None else out + self.bias_multiplier * self.bias

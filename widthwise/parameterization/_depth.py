@@ -35,7 +35,7 @@ the two published rates drift).
 from fractions import Fraction
 
 from ._power import ONE, Power, width_power
-from ._richness import FAN_IN, FAN_RATIO, HALF
+from ._richness import FAN_IN, HALF, fan_ratio
 from ._role import Role
 from ._scaling import Scaling, growth
 
@@ -68,8 +68,7 @@ def depth_rows(
         k_role = k_output if role.is_output else k
         kappa = width_power(-k_role, k_role)
         sgd = kappa if role is Role.OUTPUT_BIAS else width_power(1) * kappa
-        # As in `richness_rows`; branches are as wide as what they are added to.
-        sgd = sgd * FAN_RATIO if role is Role.HIDDEN else sgd
+        sgd *= fan_ratio(role, optimizer)
         # Under Adam every coherent sum over a fan-in of N, and over L branches, must add up to order one;
         # the readout's 1/N already makes its sum so.
         adam = PUBLISHED.get(name, ONE if role is Role.OUTPUT else shrink)

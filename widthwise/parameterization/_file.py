@@ -9,7 +9,7 @@ from typing import Any
 
 from .._errors import InputError, unknown
 from ._power import ONE, Power, fraction, width_power
-from ._richness import FAN_RATIO
+from ._richness import fan_ratio
 from ._role import Role
 from ._scaling import Scaling, growth
 from ._table import ALGORITHMS, OPTIMIZERS, OUTPUT_LOSSES, OWN, TARGET, WEIGHT_DECAY_KINDS, Parameterization
@@ -136,9 +136,8 @@ def _row(role: Role, payload: Mapping[str, Any], source: str) -> Scaling:
     precision = _power(payload.get("precision", {}).get(str(role), {}), source)
     letters = {name: fraction(row.get(name, 0)) for name in _LETTER_NAMES}
     if "powers" not in row:
-        # The letters have none for the ridge, nor for what layers of different widths add: see `richness_rows`.
-        descends = payload["optimizer"] == "sgd" and payload["algorithm"] not in TARGET
-        ratio = FAN_RATIO if role is Role.HIDDEN and descends else ONE
+        # The letters have none for the ridge, nor for layers of different widths.
+        ratio = ONE if payload["algorithm"] in TARGET else fan_ratio(role, payload["optimizer"])
         ridge = feedback_rows()[role].ridge if role.is_feedback else ONE
         return dataclasses.replace(_from_letters(role, letters, ratio), precision=precision, ridge=ridge)
     scaling = Scaling(**{name: _power(parts, source) for name, parts in row["powers"].items()})

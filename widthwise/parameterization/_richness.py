@@ -25,8 +25,17 @@ from ._scaling import Scaling
 
 HALF = Fraction(1, 2)
 FAN_IN = Power(fan_in=-HALF)
-# 1 where all layers are as wide; where they are not, what keeps ΔW x in proportion to the layer's own states.
-FAN_RATIO = Power(fan_out=Fraction(1), fan_in=Fraction(-1))
+
+
+def fan_ratio(role: Role, optimizer: str) -> Power:
+    """What a hidden layer's rate has beside its power of M under SGD, where layers differ in width.
+
+        fan-out / fan-in
+
+    It keeps ΔW x in proportion to the layer's own states, and is 1 where all layers are as wide,
+    branches and what they are added to among them.
+    """
+    return Power(fan_out=Fraction(1), fan_in=Fraction(-1)) if role is Role.HIDDEN and optimizer == "sgd" else ONE
 
 
 def gradient_growth(algorithm: str, gamma_bar: Fraction, r: Fraction) -> Fraction:
@@ -61,8 +70,8 @@ def richness_rows(
     else:
         c_input, c_hidden, c_output, c_output_bias = HALF - r, 3 * HALF - r, Fraction(1), Fraction(0)
     g, g_output = HALF + r - k, -k_output
-    ratio = FAN_RATIO if optimizer == "sgd" else ONE
-    hidden = Scaling(init=FAN_IN, rate=ratio * width_power(-c_hidden), epsilon=width_power(-g))
+    rate = width_power(-c_hidden) * fan_ratio(Role.HIDDEN, optimizer)
+    hidden = Scaling(init=FAN_IN, rate=rate, epsilon=width_power(-g))
     bias = Scaling(rate=width_power(-c_input), epsilon=width_power(-g))
     return {
         Role.INPUT: Scaling(init=FAN_IN, rate=width_power(-c_input), epsilon=width_power(-g)),
