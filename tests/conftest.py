@@ -41,6 +41,8 @@ COMPILED_QUICKLY = {
     "test_measured_conditioning",
     "test_theory_verb",
     "test_cifar",
+    "test_examples",
+    "test_structure",
 }
 
 

@@ -41,7 +41,7 @@ from ..training import leaves_steps, streams
 from ._derived_table import DEEP, completed, exponent, gauge_part, start_table, with_exponents
 from ._exponent import CONFIDENT, LEAST_SIZES, Exponent, rounded, settled_slope
 from ._probe import increasing, networks_of
-from ._response import Found, forward_program, response_program
+from ._response import FIRST_RATE, Found, forward_program, response_program
 from ._slopes import Slope
 from ._sound import check_algorithm, check_growth
 
@@ -218,6 +218,7 @@ class _Search:
         self.settings, self.table = settings, table
         self.rounds = 0
         self.programs: dict[Any, Any] = {}
+        self.rates: dict[tuple[str, int], float] = {}
         self.estimates: Estimates = {}
         self.reasons: list[str] = []
 
@@ -294,7 +295,11 @@ class _Search:
             )
 
         program = self._program(axis, size, "learning", make)
-        return program(networks, held.seeds, jax.tree.map(lambda label: label.rate, built.scalings), held.rate)
+        rates = jax.tree.map(lambda label: label.rate, built.scalings)
+        # From round to round the rate that moves the network by little changes little.
+        found = program(networks, held.seeds, rates, held.rate, self.rates.get((axis.name, size), FIRST_RATE))
+        self.rates[axis.name, size] = found["rate"]
+        return found
 
     def _doubts(self, axis: _Axis, founds: list[Found]) -> None:
         """Why what was measured over an axis may not be what it seems."""

@@ -78,7 +78,8 @@ def response_program(
     **Arguments:** `deep`: measure `through` instead of `own`.
 
     **Returns:** a function of all seeds' arrays, their number, the rate of each leaf (a pytree of the network's
-    structure) and the base rate, or None for one that moves the layer that moves most by about 2 % of its size.
+    structure), the base rate, or None for one that moves the layer that moves most by about 2 % of its size, and where
+    to look for that first.
     Compiled once for all tables that share multipliers and precisions, it returns `moves`, `gradient`: {role: (seeds,
     layers of it)}; `passed`, `prediction`: (seeds,), the latter RMS f_0; `moved`: of the layer that moves most, over
     its own size, median over seeds; `rate`.
@@ -112,19 +113,18 @@ def response_program(
         found = jax.device_get(all_seeds(rule_arrays, networks, _keys(seeds), rates, jnp.asarray(rate, dtype)))
         return found | {"moved": float(np.median(found["moved"])), "rate": rate}
 
-    def measured(networks: Any, seeds: int, rates: Any, rate: float | None) -> Found:
+    def measured(networks: Any, seeds: int, rates: Any, rate: float | None, first: float = FIRST_RATE) -> Found:
         return (
             at(networks, seeds, rates, rate)
             if rate is not None
-            else _at_small_movement(lambda chosen: at(networks, seeds, rates, chosen))
+            else _at_small_movement(lambda chosen: at(networks, seeds, rates, chosen), first)
         )
 
     return measured
 
 
-def _at_small_movement(measure: Callable[[float], Found]) -> Found:
-    """A measurement at a rate that moves the network by little, whatever its exponents."""
-    rate = FIRST_RATE
+def _at_small_movement(measure: Callable[[float], Found], rate: float) -> Found:
+    """A measurement at a rate that moves the network by little, whatever its exponents; tried first at `rate`."""
     for _ in range(TRIES):
         found = measure(rate)
         moved = found["moved"]
