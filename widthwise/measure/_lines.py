@@ -23,6 +23,8 @@ LARGEST_ERROR = 0.03
 # Of feedback, whose reconstruction changes as it learns; of errors and biases, where finite widths leave more; and over
 # depth, where everything carries a transient of (L − 2)/L (docs/theory.md D2).
 LOOSE_TOLERANCE = 0.1
+# Of those; a readout's bias moves by a mean over eight examples of a few outputs, which seeds do not average as well.
+LOOSE_ERROR = 0.07
 LEAST_MOVEMENT = 0.01
 MOVES = ("movement", "output", "feedback")
 
@@ -145,7 +147,7 @@ def _line(
 ) -> Line:
     """One verdict; rows are all seeds' values, one a size; `moved`: NaN where nothing needs to."""
     slope, error = log_slope(sizes, np.stack(rows, axis=1))
-    loose = tolerance > TOLERANCE
-    within = abs(slope - expected) <= max(tolerance, 2 * error) and error <= (tolerance / 2 if loose else LARGEST_ERROR)
+    largest = LARGEST_ERROR if tolerance == TOLERANCE else LOOSE_ERROR
+    within = abs(slope - expected) <= max(tolerance, 2 * error) and error <= largest
     passed = bool(within and ((math.isnan(moved) and quantity not in MOVES) or moved >= LEAST_MOVEMENT))
     return Line(quantity, layer, slope, error, expected, float(by_table), moved, passed)
