@@ -184,6 +184,25 @@ def test_movement_by_hand():
     assert [line.movement_min for line in check.lines] == pytest.approx(relative.mean(axis=0).tolist(), rel=1e-9)
 
 
+def test_adams_movement_is_not_divided_by_the_residual():
+    """One step of Adam is the gradient's sign; c = (0, 1), two layers, by hand."""
+    table, rate, sizes = parameterization("mup", optimizer="adam"), 0.01, (16, 48)
+    build = family(table, jnp.float64, depth=2)
+    check = coordinate_check(build, Backprop(), table, widths=sizes, seeds=2, steps=1, rate=rate, epsilon=1e-30)
+    moved = np.zeros((2, 2, 2))
+    for column, width in enumerate(sizes):
+        for seed in range(2):
+            built = build(width, streams(seed).init)
+            x, y = _coordinates.probe(built, streams(seed).order, jnp.float64)
+            v, w = (leaf[0] for leaf in jax.tree.leaves(eqx.filter(built.network, eqx.is_array)))
+            dv, dw = jax.grad(lambda v, w, x=x, y=y: jnp.sum((jnp.tanh(x @ v.T) @ w.T - y) ** 2), (0, 1))(v, w)
+            after = v - rate * jnp.sign(dv), w - rate * 64 / width * jnp.sign(dw)
+            change = x @ (after[0] - v).T, jnp.tanh(x @ after[0].T) @ after[1].T - jnp.tanh(x @ v.T) @ w.T
+            moved[seed, column] = [float(jnp.sqrt(jnp.mean(c**2))) for c in change]
+    slopes = np.log(moved[:, 1] / moved[:, 0]) / np.log(3)
+    assert [line.slope for line in check.lines] == pytest.approx(slopes.mean(axis=0).tolist(), abs=1e-9)
+
+
 def test_the_chosen_rate_is_the_least_that_moves_every_layer():
     def least(rate):
         settings = {"widths": (16, 24), "seeds": 4, "steps": 2}

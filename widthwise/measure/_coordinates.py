@@ -1,8 +1,9 @@
 """The coordinate check: does every layer move as it should as the network grows wider, or deeper?
 
-A few full-batch steps on a fixed probe; each quantity's RMS, divided by the seed's initial residual, against the size.
-Expected slopes come from what training should do, predicted ones from the exponents of the table under test; only the
-first decide.
+A few full-batch steps on a fixed probe; each quantity's RMS, divided by the seed's initial residual, against the size:
+what SGD moves is proportional to the residual. Adam's steps are not, and their movements stay undivided: the residual,
+which falls with the width as f_0 does, would add a slope of its own. Expected slopes come from what training should do,
+predicted ones from the exponents of the table under test; only the first decide.
 
 | quantity | of | expected over width | over depth |
 |---|---|---|---|
@@ -63,7 +64,7 @@ def coordinate_check(
 ) -> CoordinateCheck:
     """Measure how every layer's movement scales with width, and judge it by the desiderata.
 
-        RMS(z_l(t) − z_l(0)) / RMS(y − f_0) ~ M^(r − 1/2),   RMS(f_t − f_0) / RMS(y − f_0) ~ M^0
+        RMS(z_l(t) − z_l(0)) / RMS(y − f_0) ~ M^(r − 1/2),   RMS(f_t − f_0) / RMS(y − f_0) ~ M^0     (Adam: undivided)
 
     **Arguments:** `build(width, key)`: the network family, built from `table`; `algorithm`; `widths`: increasing, past
     the finite-size range; `depths`: measure over depth instead, of residual networks `build(depth, key)` of one width,
@@ -159,6 +160,7 @@ def _measure(
             if "residual_median" in inferred.metrics:
                 found["residual"] = inferred.metrics["residual_median"]
         seen = inputs(batch.x, before[:-1])
+        unit = _residual(before, batch) if built.table.optimizer == "sgd" else jnp.ones((), dtype)
 
         def moved(rate: Array) -> dict[str, Any]:
             arrays, static = eqx.partition(start(learner, transform, rate), eqx.is_array)
@@ -168,10 +170,10 @@ def _measure(
 
             state = eqx.combine(jax.lax.fori_loop(0, steps, again, arrays), static)
             after = forward(calibrated(state.learner.network, batch.x), batch.x)
-            movement, relative = _movement(before, after, batch)
+            movement, relative = _movement(before, after, batch, unit)
             way = feedback_movement(learner, state.learner, before)
             moved = {"movement": movement, "relative": relative} | ({} if way is None else {"feedback": way})
-            return moved | {"vectors": _vectors(built, network, state.learner.network, seen, before, batch)}
+            return moved | {"vectors": _vectors(built, network, state.learner.network, seen, before, unit)}
 
         return found | jax.lax.map(moved, rates.astype(dtype))
 
@@ -179,11 +181,12 @@ def _measure(
     return jax.jit(lambda rule, rows: jax.lax.map(lambda row: one(rule, row), rows))(rule_arrays, (networks, keys))
 
 
-def _movement(before: Any, after: Any, batch: Batch) -> tuple[Float[Array, " layers"], Float[Array, " layers"]]:
-    """RMS of every layer's change, over the initial residual's RMS, and over the layer's own (the output: residual)."""
+def _movement(
+    before: Any, after: Any, batch: Batch, unit: Float[Array, ""]
+) -> tuple[Float[Array, " layers"], Float[Array, " layers"]]:
+    """RMS of every layer's change, over a unit, and over the layer's own (the output: over the initial residual's)."""
     change = layer_rms(jax.tree.map(jnp.subtract, after, before))
-    residual = _residual(before, batch)
-    return change / residual, change / layer_rms(before).at[-1].set(residual)
+    return change / unit, change / layer_rms(before).at[-1].set(_residual(before, batch))
 
 
 def _residual(before: Any, batch: Batch) -> Float[Array, ""]:
@@ -191,9 +194,9 @@ def _residual(before: Any, batch: Batch) -> Float[Array, ""]:
 
 
 def _vectors(
-    built: Built, network: Network, updated: Network, seen: Any, states: States, batch: Batch
+    built: Built, network: Network, updated: Network, seen: Any, states: States, unit: Float[Array, ""]
 ) -> dict[Role, Float[Array, " layers"]]:
-    """Movement by the biases, gains and offsets of each role alone, over the initial residual's RMS.
+    """Movement by the biases, gains and offsets of each role alone, over a unit.
 
     Those that normalize by the batch are left out, as one layer's update changes their statistics in others.
     """
@@ -206,7 +209,7 @@ def _vectors(
             # What a gain in the readout should do depends on r; those below tell the same.
             if role.is_bias or (role.is_norm and index < last):
                 moved = own_movement(built, network, updated, seen, states, index, role)
-                rows.setdefault(role, []).append(moved / _residual(states, batch))
+                rows.setdefault(role, []).append(moved / unit)
     return {role: jnp.concatenate(values) for role, values in rows.items()}
 
 
