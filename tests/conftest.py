@@ -30,6 +30,10 @@ COMPILED_QUICKLY = {
     "algorithms",
     "science",
     "test_conditioning",
+    "test_coordinates",
+    "test_derive",
+    "test_derive_input",
+    "test_target_coordinates",
     "test_desiderata",
     "test_gradient_limits",
     "test_kernel",
@@ -37,6 +41,8 @@ COMPILED_QUICKLY = {
     "test_measured_conditioning",
     "test_theory_verb",
     "test_cifar",
+    "test_examples",
+    "test_structure",
 }
 
 

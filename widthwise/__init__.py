@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 # Where each public name lives: the whole public API on one screen.
 _PUBLIC = {
     "parameterization": ("parameterization", "Parameterization", "Role", "load", "parameterization", "save"),
-    "network": ("Built", "Network", "cnn", "mlp", "residual_cnn", "residual_mlp", "vgg"),
+    "network": ("Built", "Network", "cnn", "mlp", "own_network", "residual_cnn", "residual_mlp", "vgg"),
     "inference": (
         "ActivityDescent",
         "Anderson",
@@ -37,7 +37,15 @@ _PUBLIC = {
         "TrainedFeedback",
     ),
     "training": ("DivergedWarning", "UnsettledWarning", "make_step", "optimizer", "train"),
-    "measure": ("alignment", "coordinate_check", "desiderata", "directions", "prove_gauge", "richness"),
+    "measure": (
+        "alignment",
+        "coordinate_check",
+        "derive",
+        "desiderata",
+        "directions",
+        "prove_gauge",
+        "richness",
+    ),
     "sweep": ("transfer", "tune"),
     "_loss": ("cross_entropy", "mse"),
     "_errors": ("InputError",),
@@ -91,6 +99,7 @@ if TYPE_CHECKING:
     from .inference import Settled as Settled
     from .measure import alignment as alignment
     from .measure import coordinate_check as coordinate_check
+    from .measure import derive as derive
     from .measure import desiderata as desiderata
     from .measure import directions as directions
     from .measure import prove_gauge as prove_gauge
@@ -99,6 +108,7 @@ if TYPE_CHECKING:
     from .network import Network as Network
     from .network import cnn as cnn
     from .network import mlp as mlp
+    from .network import own_network as own_network
     from .network import residual_cnn as residual_cnn
     from .network import residual_mlp as residual_mlp
     from .network import vgg as vgg

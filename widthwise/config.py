@@ -128,7 +128,8 @@ TABLE = (
 )
 ALL = "train transfer tune check table gauge"
 RUN = "train transfer tune"
-NET = "train transfer tune check gauge"
+NET = "train transfer tune check derive gauge"
+DERIVE = " derive"
 THEORY = " theory"
 
 
@@ -171,16 +172,20 @@ class Run(pydantic.BaseModel):
     algorithm: str = _field("bp", ALL, "bp, pc, tp or dtp")
     parameterization: str = _field("mup", ALL + THEORY, f"{', '.join(NAMES)}, or a table's JSON file")
     table: dict[str, Any] | None = Field(None, description="the content of the table's file")
-    gamma_bar: str | None = _field(None, ALL + THEORY, "exponent of the output precision (0; -1 is Gauss-Newton's end)")
-    richness: str | None = _field(None, ALL + THEORY, "r from 0 (lazy) to 1/2 (rich), with parameterization richness")
+    gamma_bar: str | None = _field(
+        None, ALL + THEORY + DERIVE, "exponent of the output precision (0; -1 is Gauss-Newton's end)"
+    )
+    richness: str | None = _field(
+        None, ALL + THEORY + DERIVE, "r from 0 (lazy) to 1/2 (rich), with parameterization richness (derive: 1/2)"
+    )
     gauge: str | None = _field(None, ALL, "stp, mup or rescaling (the name's own)")
-    optimizer: str | None = _field(None, ALL, "sgd or adam (sgd)")
-    momentum: float = _field(0.0, NET, "of sgd")
-    epsilon: float | None = _field(None, NET, "of adam, at the base size (1e-8; check: 1e-12)")
+    optimizer: str | None = _field(None, ALL + DERIVE, "sgd or adam (sgd)")
+    momentum: float = _field(0.0, "train transfer tune check gauge", "of sgd")
+    epsilon: float | None = _field(None, NET, "of adam, at the base size (1e-8; check, derive: 1e-12)")
     weight_decay: float = _field(0.0, RUN, "at the base size")
     weight_decay_kind: str | None = _field(None, "train transfer tune table gauge", "coupled, lr or independent (lr)")
     loss: str = _field("mse", NET, "mse or ce")
-    output_loss: str | None = _field(None, ALL, "weighted or unweighted by the output precision (weighted)")
+    output_loss: str | None = _field(None, ALL + DERIVE, "weighted or unweighted by the output precision (weighted)")
     output_precision: float | None = _field(None, NET + THEORY, "gamma' of predictive coding (1)")
     precision_cap: float | None = _field(None, NET, "most curvature that an example may meet; lowers its precision")
     activity_decay: float | None = _field(None, NET, "alpha of alpha/2 |h|^2, added to the energy of hidden activities")
@@ -204,10 +209,10 @@ class Run(pydantic.BaseModel):
     feedback_pretrain: int | None = _field(None, NET, "first training steps that change feedback alone (0)")
     noise: float | None = _field(None, NET, "standard deviation of what trained feedback learns from (0.1)")
     schedule: str = _field("constant", RUN, "of the rate: constant, linear or cosine, to 0")
-    steps: int | None = _field(None, NET, "training steps (transfer, tune 40, check 4)")
+    steps: int | None = _field(None, NET, "training steps (transfer, tune 40, check 4, derive 1)")
     epochs: int | None = _field(None, RUN, "training epochs, instead of steps")
     batch_size: int = _field(64, RUN + THEORY, "examples in a batch")
-    base_width: int | None = _field(None, ALL + THEORY, "width at which all parameterizations coincide (64)")
+    base_width: int | None = _field(None, ALL + THEORY + DERIVE, "width at which all parameterizations coincide (64)")
     base_depth: int | None = _field(None, ALL + THEORY, "depth at which they coincide (8)")
     devices: int = _field(1, "train", "that share each batch; on a CPU, cores")
     mesh: str | None = _field(None, "train", "data=2,model=2: devices that share each batch, times the width")

@@ -1,6 +1,8 @@
 """The coordinate check: verdicts on made-up movements, by hand on a small network, and on right and wrong tables."""
 
+import dataclasses
 import json
+import math
 from fractions import Fraction
 
 import equinox as eqx
@@ -11,13 +13,14 @@ import pytest
 
 from widthwise._errors import InputError
 from widthwise.algorithms import Backprop, PredictiveCoding
-from widthwise.inference import ErrorDescent
-from widthwise.measure import _coordinates, coordinate_check
-from widthwise.network import mlp
-from widthwise.parameterization import from_json, parameterization, to_json
+from widthwise.inference import ErrorDescent, SequentialSweep
+from widthwise.measure import CoordinateCheck, _coordinates, _lines, coordinate_check
+from widthwise.network import mlp, residual_mlp
+from widthwise.parameterization import Power, Role, from_json, parameterization, to_json
 from widthwise.sweep import jsonable
 from widthwise.training import streams
 
+HALF = Fraction(1, 2)
 MUP, SP, NTP = (parameterization(name) for name in ("mup", "sp", "ntp"))
 
 
@@ -107,8 +110,37 @@ def test_predictions_come_from_the_table_and_decide_nothing(verdict, passed, mon
     assert [line.predicted for line in verdict([0, 0, 0], table=loaded)] == [-0.5, 0.5, 1.0]
     assert passed([0, 0, 0], table=SP) == [True] * 3
     nine = {name: Fraction(9) for name in ("first", "hidden", "output")}
-    monkeypatch.setattr(_coordinates, "predicted_slopes", lambda *_, **__: nine)
+    monkeypatch.setattr(_lines, "predicted_slopes", lambda *_, **__: nine)
     assert passed([0.0, 0.5, 0.0], table=SP) == [True, False, True]
+
+
+def test_the_three_verdicts_by_name(verdict):
+    names = ["rates will not transfer", "inference unstable", "kernel regime"]
+
+    def given(slopes, table=MUP, errors=(), **settings):
+        lines = verdict(slopes, table=table)
+        lines += tuple(dataclasses.replace(lines[0], quantity="error", slope=slope) for slope in errors)
+        found = CoordinateCheck(lines, (8, 64), 4, 4, 0.1, **({"output_precision": None, "curvature": None} | settings))
+        assert list(found.verdicts) == names
+        assert found.to_json()["verdicts"] == found.verdicts
+        told = [name for name in names if name in str(found)]
+        assert told == [name for name, value in found.verdicts.items() if value]
+        return list(found.verdicts.values())
+
+    assert given([0, 0, 0]) == [False, None, False]
+    # A right table of richness 0 passes every line, and is in the kernel regime; one that learns nothing is not.
+    assert given([-0.5, -0.5, 0], NTP) == [False, None, True]
+    assert given([-1.5, -0.5, -0.5], SP) == [True, None, False]
+    assert given([-0.25, -0.25, 0], parameterization("richness", richness="1/4")) == [False, None, False]
+    # theory.md B2: ‖C‖ stays where gamma_bar is -1 (3.9 to 3.0) and grows under SP there (248 to 12440).
+    assert given([0, 0, 0], curvature=(3.9, 3.0), output_precision=1.0, residual=0.01) == [False, False, False]
+    assert given([0, 0, 0], curvature=(248.0, 12440.0), output_precision=1.0) == [False, True, False]
+    assert given([0, 0, 0], curvature=(3.9, 3.0), output_precision=1.0, residual=math.nan) == [False, True, False]
+    assert given([0, 0, 0], curvature=(3.9, 3.0), output_precision=1.0, residual=7.0) == [False, True, False]
+    # Targets.
+    assert given([0, 0, 0], errors=(0.05, 0.0)) == [False, False, False]
+    assert given([0, 0, 0], errors=(0.0, 0.5)) == [False, True, False]
+    assert given([0, 0, 0], errors=(0.0, math.nan)) == [False, True, False]
 
 
 # One small check, by hand.
@@ -152,6 +184,25 @@ def test_movement_by_hand():
     assert [line.movement_min for line in check.lines] == pytest.approx(relative.mean(axis=0).tolist(), rel=1e-9)
 
 
+def test_adams_movement_is_not_divided_by_the_residual():
+    """One step of Adam is the gradient's sign; c = (0, 1), two layers, by hand."""
+    table, rate, sizes = parameterization("mup", optimizer="adam"), 0.01, (16, 48)
+    build = family(table, jnp.float64, depth=2)
+    check = coordinate_check(build, Backprop(), table, widths=sizes, seeds=2, steps=1, rate=rate, epsilon=1e-30)
+    moved = np.zeros((2, 2, 2))
+    for column, width in enumerate(sizes):
+        for seed in range(2):
+            built = build(width, streams(seed).init)
+            x, y = _coordinates.probe(built, streams(seed).order, jnp.float64)
+            v, w = (leaf[0] for leaf in jax.tree.leaves(eqx.filter(built.network, eqx.is_array)))
+            dv, dw = jax.grad(lambda v, w, x=x, y=y: jnp.sum((jnp.tanh(x @ v.T) @ w.T - y) ** 2), (0, 1))(v, w)
+            after = v - rate * jnp.sign(dv), w - rate * 64 / width * jnp.sign(dw)
+            change = x @ (after[0] - v).T, jnp.tanh(x @ after[0].T) @ after[1].T - jnp.tanh(x @ v.T) @ w.T
+            moved[seed, column] = [float(jnp.sqrt(jnp.mean(c**2))) for c in change]
+    slopes = np.log(moved[:, 1] / moved[:, 0]) / np.log(3)
+    assert [line.slope for line in check.lines] == pytest.approx(slopes.mean(axis=0).tolist(), abs=1e-9)
+
+
 def test_the_chosen_rate_is_the_least_that_moves_every_layer():
     def least(rate):
         settings = {"widths": (16, 24), "seeds": 4, "steps": 2}
@@ -175,6 +226,7 @@ def test_a_right_table_passes():
     assert (check.rate, check.output_precision, check.curvature) == (0.044, None, None)
     payload = json.loads(json.dumps(jsonable(check.to_json()), allow_nan=False))
     assert payload["passed"] is True
+    assert set(payload["verdicts"].values()) == {False, None}
     keys = {"quantity", "layer", "slope", "se", "expected", "predicted", "movement_min", "passed"}
     assert [set(line) for line in payload["lines"]] == [keys] * 3
     assert {"lines", "rate", "output_precision", "passed"} <= set(payload)
@@ -208,6 +260,56 @@ def test_predictive_coding_records_precision_and_curvature():
     assert all(value > 0 for value in check.curvature)
 
 
+def test_errors_and_biases_have_lines_of_their_own():
+    """Hidden precisions ~ M^(1/2) and a hidden weight's rate for biases, which the movement of the layers hides.
+
+    theory.md B1, B4: e_l = (γ_L/γ_l) W^T (y − f) under FPA, M^-1 at γ_l = 1; γ_l e_l, and so what learns, stays.
+    """
+    table = parameterization("mup", algorithm="pc")
+    wrong = {
+        Role.INPUT: {"precision": Power(width=HALF)},
+        Role.HIDDEN: {"precision": Power(width=HALF)},
+        Role.HIDDEN_BIAS: {"rate": Power()},
+    }
+    rows = tuple((role, dataclasses.replace(row, **wrong.get(role, {}))) for role, row in table.rows)
+    table = dataclasses.replace(table, rows=rows)
+    rule = PredictiveCoding(SequentialSweep(), fixed_prediction=True)
+
+    def build(width, key):
+        return mlp(8, width, 3, depth=3, bias=True, table=table, key=key)
+
+    check = coordinate_check(build, rule, table, widths=(32, 256), seeds=8, steps=1, rate=0.05)
+    lines = {(line.quantity, line.layer): line for line in check.lines}
+    expected = {
+        ("error", 1): (-1, -3 * HALF),
+        ("error", 2): (-1, -3 * HALF),
+        ("hidden_bias", 1): (0, -1),
+        ("output_bias", 3): (0, 0),
+        ("output", 3): (0, 0),
+    }
+    for name, (right, predicted) in expected.items():
+        assert (lines[name].expected, lines[name].predicted) == (right, predicted)
+        assert lines[name].slope == pytest.approx(float(predicted), abs=0.15), name
+        assert right == predicted or not lines[name].passed
+    assert not check.passed
+
+
+def test_over_depth_the_ends_have_lines():
+    """Constant Adam: theory.md D2, first layer 0, last hidden .64, output .57 over 4 to 64 layers; 1/2 by exponents."""
+    table = parameterization("mupc_constant", optimizer="adam")
+
+    def build(depth, key):
+        return residual_mlp(8, 32, 3, depth=depth, table=table, key=key, dtype=jnp.float32)
+
+    check = coordinate_check(build, Backprop(), table, depths=(8, 32), seeds=4, rate=0.002)
+    assert [(line.quantity, line.layer) for line in check.lines] == [("movement", 1), ("movement", 7), ("output", 8)]
+    assert [line.predicted for line in check.lines] == [0, 0.5, 0.5]
+    assert [line.expected for line in check.lines] == [0, 0, 0]
+    assert [line.slope for line in check.lines] == pytest.approx([0, 0.55, 0.5], abs=0.2)
+    assert (check.axis, check.verdicts["kernel regime"]) == ("depth", None)
+    assert "rates will not transfer over depth" in str(check)
+
+
 def test_networks_of_another_table_are_refused():
     with pytest.raises(InputError, match=r"'mup'.*'sp'"):
         coordinate_check(family(MUP), Backprop(), SP, widths=(8, 16))
@@ -224,6 +326,8 @@ def test_networks_of_another_table_are_refused():
         ({"widths": (128, 64)}, "increasing"),
         ({"widths": (64, 64)}, "increasing"),
         ({"widths": (0, 64)}, "at least 1"),
+        ({"depths": (8,)}, "depths.*at least two depths"),
+        ({"depths": (2, 8)}, "3 layers at least"),
         ({"seeds": 1}, "seeds 1"),
         ({"steps": 0}, "steps 0"),
         ({"rate": 0.0}, "rate is 0.0"),

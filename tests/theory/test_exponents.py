@@ -14,7 +14,7 @@ import pytest
 from widthwise import theory
 from widthwise._errors import InputError
 from widthwise.parameterization import GAUGES, OPTIMIZERS, Role, parameterization
-from widthwise.theory import predicted_slopes
+from widthwise.theory import predicted_depth_slopes, predicted_errors, predicted_slopes, predicted_vectors
 
 HALF = Fraction(1, 2)
 # Backprop has no output precision to leave out of its output loss, and says so.
@@ -304,3 +304,65 @@ def test_slowed_hidden_layers_stop_contributing():
 def test_an_unknown_feedback_is_refused():
     with pytest.raises(InputError, match="unknown feedback 'tide'"):
         predicted_slopes(parameterization("mup", **DTP), feedback="tide")
+
+
+# Errors, biases, depth.
+
+
+@pytest.mark.parametrize("gamma_bar", [0, "-1/2", -1, "-3/2"])
+@pytest.mark.parametrize("r", ["0", "1/4", "1/2"])
+def test_errors_of_predictive_coding(gamma_bar, r):
+    """theory.md B1, B2: e_l = (γ_L/γ_l) W^T (I + C)^-1 (y − f), k − 1/2 − r with k = min(−γ̄, 2 r), under FPA −γ̄."""
+    table = parameterization("richness", richness=r, algorithm="pc", gamma_bar=gamma_bar)
+    growth = min(-Fraction(gamma_bar), 2 * Fraction(r))
+    assert predicted_errors(table, depth=4) == (growth - HALF - Fraction(r),) * 3
+    frozen = -Fraction(gamma_bar) - HALF - Fraction(r)
+    assert predicted_errors(table, depth=3, fixed_prediction=True) == (frozen,) * 2
+    halved = with_rates(table, {Role.INPUT: HALF, Role.HIDDEN: HALF}, "precision")
+    assert predicted_errors(halved, depth=3, fixed_prediction=True) == (frozen - HALF,) * 2
+
+
+def test_errors_of_targets_do_not_depend_on_the_width():
+    """theory.md C1: z − zhat is of order one; under tied feedback it is backprop's gradient, W_L^T δ."""
+    for name in ("tp", "dtp"):
+        table = parameterization("mup", algorithm=name)
+        assert predicted_errors(table, depth=4) == (0, 0, 0)
+        assert predicted_errors(table, depth=4, feedback="tied") == (-HALF,) * 3
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_vectors_of_legal_tables_move_as_their_richness_says(optimizer):
+    """theory.md A1: hidden biases c = −2r (SGD), 1/2 − r (Adam); F: gains the same. At a hidden weight's rate, −1."""
+    for r in map(Fraction, ("0", "1/4", "1/2")):
+        table = parameterization("richness", richness=r, optimizer=optimizer)
+        moves = predicted_vectors(table)
+        assert moves.pop(Role.OUTPUT_BIAS) == 0
+        assert set(moves.values()) == {r - HALF}
+        slow = with_rates(table, {Role.HIDDEN_BIAS: -1, Role.NORM: -1})
+        assert predicted_vectors(slow)[Role.HIDDEN_BIAS] == predicted_vectors(slow)[Role.NORM] == r - 3 * HALF
+
+
+@pytest.mark.parametrize(
+    ("name", "optimizer", "expected"),
+    [
+        ("depth_mup", "sgd", (0, 0, 0)),
+        ("depth_mup", "adam", (0, 0, 0)),
+        ("mupc", "sgd", (0, 0, 0)),
+        ("mupc_constant", "adam", (0, HALF, HALF)),
+        ("mupc_uniform", "adam", (-HALF, 0, 0)),
+    ],
+)
+def test_slopes_over_depth(name, optimizer, expected):
+    """theory.md D2 measured constant Adam (0, .64, .57), uniform 1/sqrt(NL) (−.51, .14, .07), the others within .1."""
+    for bias in (False, True):
+        assert (
+            tuple(predicted_depth_slopes(parameterization(name, optimizer=optimizer), bias=bias).values()) == expected
+        )
+
+
+@pytest.mark.parametrize("gamma_bar", [0, "-1/2", -1])
+def test_precisions_that_follow_depth_keep_slopes(gamma_bar):
+    """theory.md D3: γ_L ~ (N/L)^-γ̄ with rates divided by it."""
+    table = parameterization("depth_mup", algorithm="pc", gamma_bar=gamma_bar)
+    assert tuple(predicted_depth_slopes(table).values()) == (0, 0, 0)
+    assert predicted_errors(table, residual=True) == (-1 - Fraction(gamma_bar),) * 3

@@ -75,7 +75,7 @@ def add_run_flags(parser: argparse.ArgumentParser, verb: str) -> None:
         elif verb in ("transfer", "theory") and name in PLURAL:
             names = [flag] if PLURAL[name] is None else [flag, PLURAL[name]]
             group.add_argument(*names, dest=name, nargs="+", type=kind, metavar=name.upper(), help=text)
-        elif verb == "check" and name == "width":
+        elif verb in ("check", "derive") and name == "width":
             group.add_argument(flag, "--widths", dest=name, nargs="+", type=int, metavar="WIDTH", help=text)
         else:
             group.add_argument(flag, type=kind, metavar=name.upper(), help=text)

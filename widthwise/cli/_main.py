@@ -15,6 +15,7 @@ VERBS = {
     "transfer": "sweep rates over widths or depths, and say whether the best one moved",
     "tune": "find the best rate of a small network with a budget of runs, for transfer --verify and train --tuned",
     "check": "coordinate check: does every layer move as it should as the network grows wider?",
+    "derive": "find the exponents of an algorithm and a network by measurement, without a table",
     "table": "print the exponents of a parameterization",
     "gauge": "show a table in another gauge, its place in the plane, and prove the move by training",
     "theory": "measure what theory speaks of: how badly inference is conditioned, over width, depth and training",

@@ -1,11 +1,21 @@
-"""The coordinate check: does every layer move as it should as the network grows wider?
+"""The coordinate check: does every layer move as it should as the network grows wider, or deeper?
 
-A few full-batch steps on a fixed probe; the RMS of each layer's movement, and of the output's change, divided by the
-seed's initial residual, against width. Expected slopes come from what training should do (the desiderata: movement
-r − 1/2, output 0), predicted ones from the exponents of the table under test; only the first decide.
+A few full-batch steps on a fixed probe; each quantity's RMS, divided by the seed's initial residual, against the size:
+what SGD moves is proportional to the residual. Adam's steps are not, and their movements stay undivided: the residual,
+which falls with the width as f_0 does, would add a slope of its own. Expected slopes come from what training should do,
+predicted ones from the exponents of the table under test; only the first decide.
+
+| quantity | of | expected over width | over depth |
+|---|---|---|---|
+| movement | every hidden layer; over depth the first and the last | r − 1/2 | 0 |
+| output | the prediction's change | 0 | 0 |
+| error | e_l before training, of PC, TP and DTP | k − 1/2 − r (PC), 0 (TP, DTP) | - |
+| feedback | feedback that learns | 0 | - |
+| a role | biases, gains and offsets alone, at the first forward pass's inputs | r − 1/2; the readout's 0 | - |
+
+Biases move a wide network much less than its weights do, so that only their own line shows them wrong.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -19,102 +29,21 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._errors import InputError
 from .._loss import Loss, mse
-from ..algorithms import AbstractAlgorithm, Batch, PredictiveCoding, TargetPropagation, TiedFeedback
+from ..algorithms import AbstractAlgorithm, Batch, PredictiveCoding, TargetPropagation
 from ..inference import curvature
-from ..network import Built, calibrated, forward
+from ..network import Built, Network, States, calibrated, forward, inputs
 from ..parameterization import Parameterization, Role
-from ..theory import predicted_slopes
 from ..training import leaves_steps, make_step, optimizer, start, streams
-from ._feedback import feedback_movement, predicted_feedback_slopes
-from ._probe import Build, increasing, layer_rms, networks_of, probe
-from ._slopes import log_slope
+from ._feedback import feedback_movement
+from ._lines import main_lines, other_lines, predicted
+from ._probe import Build, increasing, layer_rms, networks_of, probe, rms
+from ._response import own_movement, roles_of
+from ._verdict import CoordinateCheck
 
-TOLERANCE = 0.05
-LARGEST_ERROR = 0.03
-# Of feedback, whose reconstruction changes as it learns.
-FEEDBACK_TOLERANCE = 0.1
-LEAST_MOVEMENT = 0.01
 # Just above the least movement that counts, so that no layer leaves the linear response further than it must.
 AIMED_MOVEMENT = 0.015
 # Up to about this much of its own size a layer responds linearly to the rate.
 LINEAR_MOVEMENT = 0.3
-# Below this, predictive coding's update differs from its wide limit by less than the tolerance on slopes.
-SMALL_CURVATURE = 0.05
-
-
-@dataclasses.dataclass(frozen=True)
-class Line:
-    """One quantity's verdict.
-
-    **Arguments:** `quantity`: `"movement"`, `"output"` or, where feedback learns, `"feedback"`; `layer`: from 1;
-    `slope`, `se`: measured; `expected`: by the desiderata; `predicted`: by the exponents under test; `movement_min`: at
-    the smallest width, relative to the features (for the output: to the initial residual); `passed`.
-    """
-
-    quantity: str
-    layer: int
-    slope: float
-    se: float
-    expected: float
-    predicted: float
-    movement_min: float
-    passed: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class CoordinateCheck:
-    """A coordinate check: its lines, and under which settings they were measured.
-
-    **Arguments:** `lines`; `widths`, `seeds`, `steps`; `rate`: base rate; `output_precision`: γ', None for BP;
-    `curvature`: ‖C‖ at the smallest and the largest width, None for BP.
-    """
-
-    lines: tuple[Line, ...]
-    widths: tuple[int, ...]
-    seeds: int
-    steps: int
-    rate: float
-    output_precision: float | None
-    curvature: tuple[float, float] | None
-
-    @property
-    def passed(self) -> bool:
-        """Whether every line passed."""
-        return all(line.passed for line in self.lines)
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
-        return dataclasses.asdict(self) | {"passed": self.passed}
-
-    def __str__(self) -> str:
-        rows = [f"{'quantity':10s} layer   slope     se  expected  predicted  moves  verdict"]
-        for line in self.lines:
-            rows.append(
-                f"{line.quantity:10s} {line.layer:5d} {line.slope:7.3f} {line.se:6.3f} {line.expected:9.3f} "
-                f"{line.predicted:10.3f} {line.movement_min:6.1%}  {'passed' if line.passed else 'FAILED'}"
-            )
-        spread = f"widths {self.widths[0]} to {self.widths[-1]}, {self.seeds} seeds, {self.steps} steps"
-        settings = f"{spread}, base rate {self.rate:.4g}"
-        if self.curvature is not None:
-            settings += (
-                f", output precision {self.output_precision:.4g}, "
-                f"‖C‖ {self.curvature[0]:.3g} to {self.curvature[1]:.3g}"
-            )
-        verdict = "passed" if self.passed else "FAILED: rates will not transfer over width"
-        return "\n".join([*rows, settings, verdict, *self._hint()])
-
-    def _hint(self) -> list[str]:
-        """Why a right table may fail here: the curvature has not yet reached its limit at the smallest width."""
-        if self.passed or self.curvature is None or self.curvature[0] <= SMALL_CURVATURE:
-            return []
-        first, last = self.curvature
-        if abs(first - last) < 0.5 * first:
-            return []
-        return [
-            f"‖C‖ falls from {first:.2g} to {last:.2g} over these widths, a transient that every slope carries: "
-            f"use an output precision of {SMALL_CURVATURE / first * (self.output_precision or 1):.1g} "
-            f"(base rates grow by its inverse), or larger widths, to see the table's own slopes"
-        ]
 
 
 def coordinate_check(
@@ -123,6 +52,7 @@ def coordinate_check(
     table: Parameterization,
     *,
     widths: Sequence[int] = (128, 256, 512, 1024),
+    depths: Sequence[int] | None = None,
     seeds: int = 16,
     steps: int = 4,
     rate: float | None = None,
@@ -134,72 +64,62 @@ def coordinate_check(
 ) -> CoordinateCheck:
     """Measure how every layer's movement scales with width, and judge it by the desiderata.
 
-        RMS(z_l(t) − z_l(0)) / RMS(y − f_0) ~ M^(r − 1/2),   RMS(f_t − f_0) / RMS(y − f_0) ~ M^0
+        RMS(z_l(t) − z_l(0)) / RMS(y − f_0) ~ M^(r − 1/2),   RMS(f_t − f_0) / RMS(y − f_0) ~ M^0     (Adam: undivided)
 
     **Arguments:** `build(width, key)`: the network family, built from `table`; `algorithm`; `widths`: increasing, past
-    the finite-size range; `seeds`: at least 2, paired over widths; `steps`: full-batch steps on a probe of 8 examples,
-    x ~ N(0, 1), y = tanh(2 T x); `rate`: base rate, or None to choose, at the smallest width, the least one that
-    moves every layer enough to count; `richness`: r of the expected movement (default: the table's own, 1/2 for
+    the finite-size range; `depths`: measure over depth instead, of residual networks `build(depth, key)` of one width,
+    each of at least 3 layers; `seeds`: at least 2, paired over widths; `steps`: full-batch steps on a probe of 8
+    examples, x ~ N(0, 1), y = tanh(2 T x); `rate`: base rate, or None to choose, at the smallest width, the least one
+    that moves every layer enough to count; `richness`: r of the expected movement (default: the table's own, 1/2 for
     SP); `loss`, `momentum`; `epsilon`: Adam's, small as the probe's gradients.
 
     **Returns:** a `CoordinateCheck`; print it, or ask `.passed`. A line passes where |slope − expected| <= max(0.05,
-    2 se), se <= 0.03, and the layer moves by at least 1 % at the smallest width.
+    2 se), se <= 0.03, and the layer moves by at least 1 % at the smallest width; 0.1 instead of 0.05 over depth, of
+    feedback, errors and biases, of which the last two need not move.
 
     **Raises:** `InputError` for widths that do not increase, fewer than two seeds, and networks built from another
     table.
 
     Source: arXiv 2404.19719 (desiderata); docs/theory.md A4, B2.
     """
-    widths = increasing(widths)
+    deep = depths is not None
+    sizes = increasing(widths) if depths is None else _increasing_depths(depths)
     if seeds < 2 or steps < 1:
         raise InputError(f"seeds {seeds}, steps {steps}: a slope's error needs two seeds, a movement one step")
     leaves_steps(algorithm, steps)
     if rate is not None and not 0 < rate < math.inf:
         raise InputError(f"rate is {rate}: it must be positive and finite, or None to be chosen")
     settings = (algorithm, loss, steps, momentum, epsilon)
-    smallest = networks_of(build, table, widths[0], min(seeds, 4))
-    predicted = _predicted(table, smallest[0], algorithm)
+    smallest = networks_of(build, table, sizes[0], min(seeds, 4))
+    by_table = predicted(table, smallest[0], algorithm, deep)
     if rate is None:
-        growth = (widths[-1] / widths[0]) ** max(0.0, float(max(predicted.values())))
+        largest = float(max(by_table.values()))
+        growth = (sizes[-1] / sizes[0]) ** (max(0.0, largest) if math.isfinite(largest) else 0.0)
         rate = _chosen_rate(smallest, growth, *settings)
-    movements, relative, ways = [], [], []
-    norms: list[float] = []
-    for width in widths:
-        on_width(width)
-        built, networks = networks_of(build, table, width, seeds)
-        moved = _measure(built, networks, jnp.asarray([rate]), seeds, *settings)
-        movements.append(np.asarray(moved["movement"])[:, 0])
-        relative.append(np.asarray(moved["relative"])[:, 0])
-        ways.append([np.asarray(held)[:, 0] for held in moved["feedback"]] if "feedback" in moved else [])
-        norms += [float(np.median(moved["curvature"]))] if "curvature" in moved else []
+    found = []
+    for size in sizes:
+        on_width(size)
+        built, networks = networks_of(build, table, size, seeds)
+        found.append(jax.device_get(_measure(built, networks, jnp.asarray([rate]), seeds, *settings)))
     if richness is None:
         richness = table.richness if table.richness is not None else Fraction(1, 2)
-    lines = _lines(widths, np.stack(movements), relative[0], predicted, float(richness))
-    if ways[0]:
-        lines += _feedback_lines(widths, np.stack([held[0] for held in ways]), ways[0][1], table, algorithm)
+    lines = main_lines(sizes, found, by_table, float(richness), deep)
+    if not deep:
+        lines += other_lines(sizes, found, smallest[0], algorithm, table, float(richness))
     precision = float(algorithm.output_precision) if isinstance(algorithm, PredictiveCoding) else None
+    norms = [float(np.median(one["curvature"])) for one in found if "curvature" in one]
     ends = (norms[0], norms[-1]) if norms else None
-    return CoordinateCheck(lines, tuple(widths), seeds, steps, float(rate), precision, ends)
+    residual = float(np.median(found[-1]["residual"])) if "residual" in found[-1] else None
+    axis = "depth" if deep else "width"
+    return CoordinateCheck(lines, tuple(sizes), seeds, steps, float(rate), precision, ends, residual, axis)
 
 
-def _predicted(table: Parameterization, built: Built, algorithm: AbstractAlgorithm) -> dict[str, Fraction]:
-    """The slopes that the table's exponents imply for this network."""
-    roles = {leaf.role for leaf in jax.tree.leaves(built.scalings)}
-    return predicted_slopes(
-        table,
-        depth=built.network.depth,
-        bias=any(role.is_bias for role in roles),
-        residual=Role.BRANCH in roles,
-        fixed_prediction=isinstance(algorithm, PredictiveCoding) and algorithm.fixed_prediction,
-        feedback=_feedback(algorithm),
-    )
-
-
-def _feedback(algorithm: AbstractAlgorithm) -> str | None:
-    """How targets come down, as the exponents count it; None where none do."""
-    if not isinstance(algorithm, TargetPropagation):
-        return None
-    return "tied" if isinstance(algorithm.feedback, TiedFeedback) else "batch"
+def _increasing_depths(depths: Sequence[int]) -> list[int]:
+    """The depths, of networks with a first, a last hidden layer and a readout."""
+    sizes = increasing(depths, "depths")
+    if sizes[0] < 3:
+        raise InputError(f"depths {sizes}: a first and a last hidden layer and a readout are 3 layers at least")
+    return sizes
 
 
 def _measure(
@@ -234,6 +154,13 @@ def _measure(
         if isinstance(rule, PredictiveCoding):
             problem = rule.problem(learner, batch, loss)
             found["curvature"] = jnp.median(curvature(problem, problem.start()))
+        if isinstance(rule, PredictiveCoding | TargetPropagation):
+            inferred = rule.infer(rule.prepare(learner, batch, key=key), batch, loss, key=key)
+            found["error"] = layer_rms(inferred.errors[:-1]) / _residual(before, batch)
+            if "residual_median" in inferred.metrics:
+                found["residual"] = inferred.metrics["residual_median"]
+        seen = inputs(batch.x, before[:-1])
+        unit = _residual(before, batch) if built.table.optimizer == "sgd" else jnp.ones((), dtype)
 
         def moved(rate: Array) -> dict[str, Any]:
             arrays, static = eqx.partition(start(learner, transform, rate), eqx.is_array)
@@ -243,9 +170,10 @@ def _measure(
 
             state = eqx.combine(jax.lax.fori_loop(0, steps, again, arrays), static)
             after = forward(calibrated(state.learner.network, batch.x), batch.x)
-            movement, relative = _movement(before, after, batch)
+            movement, relative = _movement(before, after, batch, unit)
             way = feedback_movement(learner, state.learner, before)
-            return {"movement": movement, "relative": relative} | ({} if way is None else {"feedback": way})
+            moved = {"movement": movement, "relative": relative} | ({} if way is None else {"feedback": way})
+            return moved | {"vectors": _vectors(built, network, state.learner.network, seen, before, unit)}
 
         return found | jax.lax.map(moved, rates.astype(dtype))
 
@@ -253,13 +181,36 @@ def _measure(
     return jax.jit(lambda rule, rows: jax.lax.map(lambda row: one(rule, row), rows))(rule_arrays, (networks, keys))
 
 
-def _movement(before: Any, after: Any, batch: Batch) -> tuple[Float[Array, " layers"], Float[Array, " layers"]]:
-    """RMS of every layer's change, over the initial residual's RMS, and over the layer's own (the output: residual)."""
-
+def _movement(
+    before: Any, after: Any, batch: Batch, unit: Float[Array, ""]
+) -> tuple[Float[Array, " layers"], Float[Array, " layers"]]:
+    """RMS of every layer's change, over a unit, and over the layer's own (the output: over the initial residual's)."""
     change = layer_rms(jax.tree.map(jnp.subtract, after, before))
-    residual = jnp.sqrt(jnp.mean((batch.y - before[-1][0]) ** 2))
-    own = layer_rms(before).at[-1].set(residual)
-    return change / residual, change / own
+    return change / unit, change / layer_rms(before).at[-1].set(_residual(before, batch))
+
+
+def _residual(before: Any, batch: Batch) -> Float[Array, ""]:
+    return rms(batch.y - before[-1][0])
+
+
+def _vectors(
+    built: Built, network: Network, updated: Network, seen: Any, states: States, unit: Float[Array, ""]
+) -> dict[Role, Float[Array, " layers"]]:
+    """Movement by the biases, gains and offsets of each role alone, over a unit.
+
+    Those that normalize by the batch are left out, as one layer's update changes their statistics in others.
+    """
+    if any(segment.stages.has_statistics for segment in network.segments):
+        return {}
+    rows: dict[Role, list[Array]] = {}
+    last = len(network.segments) - 1
+    for index, roles in enumerate(roles_of(built)):
+        for role in roles:
+            # What a gain in the readout should do depends on r; those below tell the same.
+            if role.is_bias or (role.is_norm and index < last):
+                moved = own_movement(built, network, updated, seen, states, index, role)
+                rows.setdefault(role, []).append(moved / unit)
+    return {role: jnp.concatenate(values) for role, values in rows.items()}
 
 
 def _chosen_rate(networks: tuple[Built, Any], growth: float, algorithm: AbstractAlgorithm, *settings: Any) -> float:
@@ -282,42 +233,3 @@ def _chosen_rate(networks: tuple[Built, Any], growth: float, algorithm: Abstract
         raise InputError("the network moves by more than its own size at every rate: give one with --rate")
     enough = stable & (typical.min(axis=1) >= AIMED_MOVEMENT)
     return float(grid[np.argmax(enough)] if enough.any() else grid[stable][-1])
-
-
-def _feedback_lines(
-    widths: list[int], movements: np.ndarray, relative: np.ndarray, table: Parameterization, algorithm: Any
-) -> tuple[Line, ...]:
-    """The verdict of every layer's feedback: it should move by as much at every width."""
-    predicted = predicted_feedback_slopes(table, algorithm.feedback.optimizer)
-    lines = []
-    layers = movements.shape[-1]
-    for index in range(layers):
-        slope, error = log_slope(widths, movements[:, :, index].T)
-        moved = float(np.median(relative[:, index]))
-        passed = bool(abs(slope) <= max(FEEDBACK_TOLERANCE, 2 * error) and moved >= LEAST_MOVEMENT)
-        part = "output" if index == layers - 1 else "hidden"
-        lines.append(Line("feedback", index + 2, slope, error, 0.0, float(predicted[part]), moved, passed))
-    return tuple(lines)
-
-
-def _lines(
-    widths: list[int],
-    movements: np.ndarray,
-    relative: np.ndarray,
-    predicted: dict[str, Fraction],
-    richness: float,
-) -> tuple[Line, ...]:
-    """The verdict of every layer, the output last."""
-    layers = movements.shape[-1]
-    lines = []
-    for index in range(layers):
-        output = index == layers - 1
-        slope, error = log_slope(widths, movements[:, :, index].T)
-        expected = 0.0 if output else richness - 0.5
-        moved = float(np.median(relative[:, index]))
-        within = abs(slope - expected) <= max(TOLERANCE, 2 * error)
-        passed = bool(within and error <= LARGEST_ERROR and moved >= LEAST_MOVEMENT)
-        part = "output" if output else "first" if index == 0 else "hidden"
-        quantity = "output" if output else "movement"
-        lines.append(Line(quantity, index + 1, slope, error, expected, float(predicted[part]), moved, passed))
-    return tuple(lines)

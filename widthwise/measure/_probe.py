@@ -19,15 +19,15 @@ Build = Callable[[int, PRNGKeyArray], Built]
 PROBE_SIZE = 8
 
 
-def increasing(widths: Sequence[int]) -> list[int]:
-    """The widths, which a slope can be taken over.
+def increasing(sizes: Sequence[int], what: str = "widths") -> list[int]:
+    """The widths, or depths, which a slope can be taken over.
 
-    **Raises:** `InputError` for fewer than two, and widths that do not increase.
+    **Raises:** `InputError` for fewer than two, and sizes that do not increase.
     """
-    widths = list(widths)
-    if len(widths) < 2 or any(a >= b for a, b in itertools.pairwise(widths)) or widths[0] < 1:
-        raise InputError(f"widths {widths}: a slope needs at least two widths, increasing, of at least 1")
-    return widths
+    sizes = list(sizes)
+    if len(sizes) < 2 or any(a >= b for a, b in itertools.pairwise(sizes)) or sizes[0] < 1:
+        raise InputError(f"{what} {sizes}: a slope needs at least two {what}, increasing, of at least 1")
+    return sizes
 
 
 def networks_of(build: Build, table: Parameterization, width: int, seeds: int) -> tuple[Built, Any]:

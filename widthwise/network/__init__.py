@@ -38,6 +38,8 @@ from ._layer import ACTIVATIONS as ACTIVATIONS
 from ._layer import MATMULS as MATMULS
 from ._layer import Linear as Linear
 from ._layer import activation as activation
+from ._own import Own as Own
+from ._own import own_network as own_network
 from ._stage import AbstractStage as AbstractStage
 from ._stage import Dense as Dense
 from ._stage import State as State

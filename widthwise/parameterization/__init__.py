@@ -23,10 +23,12 @@ from ._table import ALGORITHMS as ALGORITHMS
 from ._table import NAMES as NAMES
 from ._table import OPTIMIZERS as OPTIMIZERS
 from ._table import OUTPUT_LOSSES as OUTPUT_LOSSES
+from ._table import OWN as OWN
 from ._table import TARGET as TARGET
 from ._table import WEIGHT_DECAY_KINDS as WEIGHT_DECAY_KINDS
 from ._table import Parameterization as Parameterization
 from ._table import parameterization as parameterization
+from ._table import with_decay as with_decay
 
 
 class _CallableModule(ModuleType):

@@ -12,7 +12,7 @@ from ._power import ONE, Power, fraction, width_power
 from ._richness import fan_ratio
 from ._role import Role
 from ._scaling import Scaling, growth
-from ._table import ALGORITHMS, OPTIMIZERS, OUTPUT_LOSSES, TARGET, WEIGHT_DECAY_KINDS, Parameterization
+from ._table import ALGORITHMS, OPTIMIZERS, OUTPUT_LOSSES, OWN, TARGET, WEIGHT_DECAY_KINDS, Parameterization
 from ._target_propagation import feedback_rows
 
 SCHEMA_VERSION = 1
@@ -70,7 +70,7 @@ def from_json(payload: Mapping[str, Any], source: str = "the table") -> Paramete
         rows = tuple((role, _row(role, payload, source)) for role in Role)
         table = Parameterization(
             name=str(payload["name"]),
-            algorithm=_one_of("algorithm", payload["algorithm"], ALGORITHMS, source),
+            algorithm=_one_of("algorithm", payload["algorithm"], (*ALGORITHMS, OWN), source),
             optimizer=_one_of("optimizer", payload["optimizer"], OPTIMIZERS, source),
             richness=None if richness is None else fraction(richness),
             gamma_bar=fraction(payload.get("gamma_bar", 0)),

@@ -17,6 +17,8 @@ from ._target_propagation import feedback_rows, target_rows
 
 NAMES = ("sp", "ntp", "mup", "richness", "depth_mup", "mupc", *PUBLISHED)
 ALGORITHMS = ("bp", "pc", "tp", "dtp")
+# What a table derived for a user's own algorithm says it was made for.
+OWN = "own"
 # Algorithms that carry targets down through feedback.
 TARGET = ("tp", "dtp")
 LONG = dict.fromkeys(TARGET, "target propagation") | {"bp": "backprop", "pc": "predictive coding"}
@@ -174,7 +176,7 @@ def parameterization(
     else:
         assert r is not None
         rows = richness_rows(r, optimizer=optimizer, k=k, k_output=k_output, gamma_bar=gamma_bar)
-    rows = {role: _with_decay(role, rows[role], optimizer, weight_decay_kind) for role in rows}
+    rows = {role: with_decay(role, rows[role], optimizer, weight_decay_kind) for role in rows}
     if name in PUBLISHED:
         # Only now: the decay follows the gradients' entries, which the published rules leave out of epsilon.
         rows = {role: dataclasses.replace(row, epsilon=ONE) for role, row in rows.items()}
@@ -210,7 +212,7 @@ def _richness(name: str, richness: Rational | None) -> Fraction | None:
     return r
 
 
-def _with_decay(role: Role, scaling: Scaling, optimizer: str, kind: str) -> Scaling:
+def with_decay(role: Role, scaling: Scaling, optimizer: str, kind: str) -> Scaling:
     """A row with the decay that keeps its effect the same at every size.
 
     λ η rate constant where the decay is multiplied by the rate; λ constant where it is not; and where

@@ -324,6 +324,6 @@ def labels_of(built: Built, algorithm: AbstractAlgorithm, table: Parameterizatio
         "algorithm": algorithm.name,
         "parameterization": table.name,
         "optimizer": table.optimizer,
-        "width": int(jax.tree.leaves(built.network.segments[-1])[0].shape[-1]),
+        "width": built.sizes[-1].width,
         "depth": built.network.depth,
     }

@@ -11,7 +11,10 @@ from ._conditioning import gauss_newton_rows as gauss_newton_rows
 from ._conditioning import gauss_newton_solve as gauss_newton_solve
 from ._conditioning import hessian_product as hessian_product
 from ._conditioning import spectrum as spectrum
+from ._exponents import predicted_depth_slopes as predicted_depth_slopes
+from ._exponents import predicted_errors as predicted_errors
 from ._exponents import predicted_slopes as predicted_slopes
+from ._exponents import predicted_vectors as predicted_vectors
 from ._gradient_limits import LimitCosines as LimitCosines
 from ._gradient_limits import clamped_output_errors as clamped_output_errors
 from ._gradient_limits import gauss_newton_errors as gauss_newton_errors

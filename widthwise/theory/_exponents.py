@@ -15,6 +15,7 @@ leave A and C alone. All else is counting; each symbol is an exponent of M:
     passed on   Δh_{l-1} + g to a hidden layer;   Δh_{L-1} + 1 − A_output to the readout, a coherent sum:
                 Δh follows a gradient that W_output itself sent down (alignment exponent 1)
     movement    the largest of these
+    errors      e_l = ∂/∂h_l over γ_l for PC, the target's shift for TP and DTP
 
 Target propagation whose feedback reconstructs the batch (ridge, or trained) sends down combinations of the batch's own
 states, which the readout meets as it would random ones, and the gradient of a layer is its target's shift:
@@ -25,7 +26,12 @@ states, which the readout meets as it would random ones, and the gradient of a l
 
 Under tied feedback, W_l^T, targets are backprop's gradients and alignment is 1 again: the slopes are BP's.
 
-For richness r: Δh = r − 1/2 and Δf = 0. **Assumptions:** the first steps, to first order in the rate;
+For richness r: Δh = r − 1/2 and Δf = 0; e_l = k − 1/2 − r (PC), 0 (TP and DTP).
+
+Over the depth L of residual networks, whose states keep their size where A_branch >= 1/2 (exponents of L here): a block
+moves the state by −C_branch, L blocks together by 1 − C_branch, and all else by −C; C as above, k that of γ_L.
+
+**Assumptions:** the first steps, to first order in the rate;
 activations in their linear range (tables that blow up saturate tanh and measure less than predicted); a
 random readout, not zero; Adam's ε below the gradient's entries; PC at its equilibrium, activities of the
 forward pass's order. Sources: arXiv 2404.19719, 2411.02001 (Theorem 4.2); docs/theory.md A2, B2, C1.
@@ -33,6 +39,7 @@ forward pass's order. Sources: arXiv 2404.19719, 2411.02001 (Theorem 4.2); docs/
 
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import NamedTuple
 
 from .._errors import InputError, unknown
 from ..parameterization import TARGET, Parameterization, Role, width_exponent
@@ -72,6 +79,111 @@ def predicted_slopes(
     >>> {name: str(slope) for name, slope in predicted_slopes(parameterization("sp")).items()}
     {'first': '-1/2', 'hidden': '1/2', 'output': '1'}
     """
+    flow = _flow(table, depth, residual, fixed_prediction, feedback)
+    move = _own_movement(table, Role.INPUT, flow.gradients[0], ZERO, bias)
+    slopes = {"first": move}
+    for below, gradient in zip(flow.activities[:-1], flow.gradients[1:], strict=True):
+        own = _own_movement(table, flow.inner, gradient, below, bias)
+        slopes["hidden"] = move = max(own, move + flow.gain)
+    own = _own_movement(table, Role.OUTPUT, flow.output_gradient, flow.activities[-1], bias)
+    return slopes | {"output": max(own, move + flow.alignment + flow.top)}
+
+
+def predicted_errors(
+    table: Parameterization,
+    *,
+    depth: int = 4,
+    residual: bool = False,
+    fixed_prediction: bool = False,
+    feedback: str | None = None,
+) -> tuple[Fraction, ...]:
+    """d log RMS(e_l) / d log M of the hidden layers' errors, from the first to the last: of PC, TP and DTP.
+
+    **Arguments:** as in `predicted_slopes`. **Raises:** `InputError`, as there.
+
+    >>> from widthwise.parameterization import parameterization
+    >>> [str(slope) for slope in predicted_errors(parameterization("mup", algorithm="pc"))]
+    ['-1', '-1', '-1']
+    """
+    flow = _flow(table, depth, residual, fixed_prediction, feedback)
+    if feedback is not None or table.algorithm in TARGET:
+        return tuple(flow.gradients)
+    inner = width_exponent(table.scalings[flow.inner].precision, flow.inner)
+    first = width_exponent(table.scalings[Role.INPUT].precision, Role.INPUT)
+    return tuple(g - (inner if index else first) for index, g in enumerate(flow.gradients))
+
+
+def predicted_vectors(
+    table: Parameterization,
+    *,
+    depth: int = 4,
+    residual: bool = False,
+    fixed_prediction: bool = False,
+    feedback: str | None = None,
+) -> dict[Role, Fraction]:
+    """How far biases, gains and offsets alone move what their layer gives, at the inputs of the first forward pass.
+
+    −C + ∂/∂h_l (SGD),   −C (Adam)
+
+    **Arguments:** as in `predicted_slopes`. **Returns:** an exponent of M for every such role; of gains and offsets in
+    the readout it is 1/2 − r higher. **Raises:** `InputError`, as there.
+
+    >>> from widthwise.parameterization import parameterization
+    >>> str(predicted_vectors(parameterization("ntp"))[Role.HIDDEN_BIAS])
+    '-1/2'
+    """
+    flow = _flow(table, depth, residual, fixed_prediction, feedback)
+    gradients = {role: flow.gradients[-1] for role in Role if role.is_bias or role.is_norm}
+    gradients[Role.OUTPUT_BIAS] = flow.output_gradient
+    return {role: _step(table, role, gradient) for role, gradient in gradients.items()}
+
+
+def predicted_depth_slopes(table: Parameterization, *, bias: bool = False) -> dict[str, Fraction]:
+    """d log RMS(change) / d log L of a residual network's states at one width, where A_branch >= 1/2.
+
+    **Arguments:** `table`; `bias`: biases are trained too.
+
+    **Returns:** `"first"`: of h_1; `"hidden"`: of h_{L-1}; `"output"`: of f.
+
+    >>> from widthwise.parameterization import parameterization
+    >>> [str(slope) for slope in predicted_depth_slopes(parameterization("mup", optimizer="sgd")).values()]
+    ['0', '1', '1']
+    """
+
+    def step(role: Role) -> Fraction:
+        letters = table.scalings[role].letters(role)
+        if table.optimizer == "sgd":
+            return gradient(role) - letters["c_depth"] - 2 * letters["a_depth"]
+        return -letters["c_depth"] - letters["a_depth"]
+
+    def gradient(role: Role) -> Fraction:
+        weighted = table.algorithm == "pc" and not (role.is_output and table.output_loss == "unweighted")
+        return table.scalings[Role.OUTPUT].precision.depth if weighted else ZERO
+
+    def together(role: Role) -> Fraction:
+        return max(step(role), step(BIASES[role])) if bias else step(role)
+
+    first = together(Role.INPUT)
+    hidden = max(first, 1 + together(Role.BRANCH))
+    top = table.scalings[Role.OUTPUT].letters(Role.OUTPUT)
+    output = max(together(Role.OUTPUT), hidden - top["a_depth"] - top["b_depth"])
+    return {"first": first, "hidden": hidden, "output": output}
+
+
+class _Flow(NamedTuple):
+    """The exponents that all of the above are counted from; letters as in the module's docstring."""
+
+    inner: Role
+    gain: Fraction
+    top: Fraction
+    activities: list[Fraction]
+    gradients: list[Fraction]
+    output_gradient: Fraction
+    alignment: Fraction
+
+
+def _flow(table: Parameterization, depth: int, residual: bool, fixed_prediction: bool, feedback: str | None) -> _Flow:
+    """The forward pass and what comes back."""
     _check(depth, feedback)
     if feedback is None and table.algorithm in TARGET:
         feedback = "batch"
@@ -90,14 +202,7 @@ def predicted_slopes(
     if feedback == "batch":
         gradients = _target_shifts(activities, output)
     alignment = HALF if feedback == "batch" else Fraction(1)
-
-    move = _own_movement(table, Role.INPUT, gradients[0], ZERO, bias)
-    slopes = {"first": move}
-    for below, gradient in zip(activities[:-1], gradients[1:], strict=True):
-        own = _own_movement(table, inner, gradient, below, bias)
-        slopes["hidden"] = move = max(own, move + gain)
-    own = _own_movement(table, Role.OUTPUT, misfit + k_output, activities[-1], bias)
-    return slopes | {"output": max(own, move + alignment + top)}
+    return _Flow(inner, gain, top, activities, gradients, misfit + k_output, alignment)
 
 
 def _check(depth: int, feedback: str | None) -> None:

@@ -1,0 +1,97 @@
+"""What `derive` refuses: sizes that give no slope, stages that do not grow, algorithms that are not sound."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import pytest
+
+from widthwise._errors import InputError
+from widthwise.algorithms import AbstractAlgorithm, Backprop
+from widthwise.measure import derive
+from widthwise.network import mlp, own_network
+from widthwise.parameterization import parameterization
+
+
+def family(width, key, table):
+    return mlp(8, width, 3, depth=4, table=table, key=key)
+
+
+class Broken(AbstractAlgorithm):
+    """Backprop but for one thing."""
+
+    change: str = eqx.field(static=True)
+
+    @property
+    def name(self):
+        return "broken"
+
+    def infer(self, learner, batch, loss, *, key):
+        found = Backprop().infer(learner, batch, loss, key=key)
+        first, hidden, last = found.errors
+        changed = {
+            "errors": (first, hidden[:, :, :5], last),
+            "too few": (first, hidden),
+            "nan": (first, hidden.at[1].set(jnp.nan), last),
+        }
+        return found._replace(errors=changed.get(self.change, found.errors))
+
+    def grads(self, learner, batch, loss, *, key):
+        gradients, metrics = super().grads(learner, batch, loss, key=key)
+        if self.change == "gradient":
+            gradients = eqx.tree_at(
+                lambda n: n.segments[2].stages.linear.weight, gradients, jnp.zeros((1, 2, 16), jnp.float64)
+            )
+        return gradients, metrics
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"widths": (64,)}, "widths.*at least two widths"),
+        ({"widths": ()}, "at least two widths"),
+        ({"widths": (128, 64)}, "increasing"),
+        ({"widths": (64, 64)}, "increasing"),
+        ({"depths": (8,)}, "depths.*at least two depths"),
+        ({"seeds": 1}, "seeds 1"),
+        ({"steps": 0}, "steps 0"),
+        ({"rate": -1.0}, "rate is -1.0"),
+        ({"optimizer": "sgdd"}, "'sgd'"),
+        ({"richness": "x"}, "not a fraction"),
+        ({"denominator": 0}, "denominator is 0"),
+        ({"start": parameterization("mup", optimizer="adam")}, "'adam'.*'sgd'"),
+        ({"start": parameterization("mup"), "gamma_bar": -1}, "gamma_bar is 0, asked for is -1"),
+    ],
+)
+def test_refuses(settings, words):
+    with pytest.raises(InputError, match=words):
+        derive(family, Backprop(), **({"widths": (16, 32), "seeds": 2} | settings))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("errors", r"errors.*layers 2 to 3 have shape \(2, 8, 5\); expected \(2, 8, 16\)"),
+        ("too few", "errors of 2 segments.*has 3"),
+        ("nan", "NaN or infinite in layer 3 of 4"),
+        ("gradient", r"layer 4 have shape \(1, 2, 16\); expected \(1, 3, 16\)"),
+    ],
+)
+def test_an_algorithm_that_is_not_sound_is_refused_by_layer(change, words):
+    with pytest.raises(InputError, match=words):
+        derive(family, Broken(change), widths=(16, 32), seeds=2)
+
+
+def test_a_stage_that_does_not_grow_is_refused_by_layer():
+    def narrow(width, key, table):
+        return mlp(8, 32, 3, depth=4, table=table, key=key)
+
+    with pytest.raises(InputError, match=r"layer 1 \(input\).*\(32, 8\).*pass the width on"):
+        derive(narrow, Backprop(), widths=(16, 32), seeds=2)
+
+
+def test_a_module_that_does_not_grow_is_refused_by_stage():
+    def make(width, key):
+        return [eqx.nn.Linear(8, 20, key=key), eqx.nn.Linear(20, width, key=key), eqx.nn.Linear(width, 3, key=key)]
+
+    with pytest.raises(InputError, match=r"stage 1 \(Linear\) has the same shapes at widths 16 and 32 \(\(20, 8\)"):
+        own_network(make, 8, 16, table=parameterization("mup"), key=jax.random.key(0))

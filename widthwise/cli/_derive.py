@@ -1,0 +1,130 @@
+"""`widthwise derive`: exponents by measurement, for an algorithm of ours or one's own."""
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .._errors import InputError
+from ..config import LOSSES, PREDICTIVE_CODING, TARGET_PROPAGATION, Run, algorithm_of, build_of, found
+from ..parameterization import OWN, Parameterization, fraction, load
+from ._check import IMAGE_SHAPE, IN_SIZE, OUT_SIZE, PROBE_EPSILON
+from ._flags import Parser, add_run_flags, given
+from ._output import progress, run_from, use_dtype, write_result
+
+WIDTHS = (64, 128, 256, 512)
+# What a table's file says itself.
+FIXED = ("optimizer", "gamma_bar", "output_loss", "base_width")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Derive a table; exit code 1 where an exponent is not sure."""
+    parser = Parser(
+        prog="widthwise derive",
+        description="Exponents of init, rate and epsilon with which every layer moves as it should, by measurement.",
+    )
+    add_run_flags(parser, "derive")
+    parser.add_argument("--depths", nargs="+", type=int, metavar="DEPTH", help="measure exponents of depth too")
+    parser.add_argument("--rule", metavar="FILE.py:CLASS", help="an algorithm of one's own, instead of --algorithm")
+    parser.add_argument("--start", metavar="FILE", help="a table where the search begins, in the gauge to be kept")
+    parser.add_argument("--rate", type=float, help="base rate (chosen at every size)")
+    parser.add_argument("--seeds", type=int, default=16, help="paired over sizes (16)")
+    parser.add_argument("--denominator", type=int, default=4, help="of the fractions to round to (4)")
+    parser.add_argument("--algorithm", help="bp, pc, tp or dtp (bp)")
+    parser.add_argument("--json", metavar="FILE", help="write the table, to be read as a parameterization")
+    values = parser.parse_all(arguments)
+    settings = given(values)
+    widths = settings.pop("width", list(WIDTHS))
+    if values.rule is not None and values.algorithm is not None:
+        raise InputError(f"--rule {values.rule} and --algorithm {values.algorithm}: give one of them")
+    if values.depths is not None and "depth" in settings:
+        raise InputError(f"--depth {settings['depth']} and --depths {values.depths}: give one of them")
+    spec = run_from(settings)
+    use_dtype(spec)
+    from ..measure import derive, start_table
+
+    if values.start is None:
+        start = _start(spec, values.rule is not None, values.depths is not None, start_table)
+    else:
+        start = _loaded(values.start, spec)
+    rule = algorithm_of(spec, start) if values.rule is None else _own(values.rule, spec)
+
+    def build(*sizes: Any) -> Any:
+        *numbers, key, table = sizes
+        changed = dict(zip(("width", "depth"), numbers, strict=False))
+        return build_of(spec.model_copy(update=changed), table, IN_SIZE, OUT_SIZE, IMAGE_SHAPE)(key)
+
+    bar = progress(0, "measurements")
+    try:
+        result = derive(
+            build,
+            rule,
+            optimizer=start.optimizer,
+            richness=fraction("1/2" if spec.richness is None else spec.richness),
+            start=start,
+            widths=widths,
+            depths=values.depths,
+            seeds=values.seeds,
+            steps=1 if spec.steps is None else spec.steps,
+            rate=values.rate,
+            loss=found(spec.loss, LOSSES),
+            epsilon=PROBE_EPSILON if spec.epsilon is None else spec.epsilon,
+            denominator=values.denominator,
+            on_round=lambda text: bar.advance(1, text),
+        )
+    finally:
+        bar.close()
+    print(result)
+    payload = result.to_json()
+    table = payload.pop("table") or {}
+    write_result(values.json, table | {"derivation": payload})
+    return 1 if result.table is None else 0
+
+
+def _loaded(path: str, spec: Run) -> Parameterization:
+    """A table's file, which fixes what flags of the table would say.
+
+    **Raises:** `InputError` for such flags beside it.
+    """
+    flags = [f"--{name.replace('_', '-')}" for name in FIXED if getattr(spec, name) is not None]
+    if flags:
+        raise InputError(f"--start {path} fixes the table: {', '.join(flags)} cannot be given beside it")
+    return load(path)
+
+
+def _start(spec: Run, own: bool, deep: bool, start_table: Any) -> Parameterization:
+    """What is known before anything is measured, for the optimizer and the precision that are asked for."""
+    if not own and spec.algorithm != "pc" and (spec.gamma_bar is not None or spec.output_loss is not None):
+        raise InputError(
+            f"--gamma-bar and --output-loss are of predictive coding (--algorithm pc), not of {spec.algorithm}"
+        )
+    return start_table(
+        OWN if own else spec.algorithm,
+        "sgd" if spec.optimizer is None else spec.optimizer,
+        gamma_bar=fraction(0 if spec.gamma_bar is None else spec.gamma_bar),
+        output_loss="weighted" if spec.output_loss is None else spec.output_loss,
+        deep=deep,
+        base_width=64 if spec.base_width is None else spec.base_width,
+    )
+
+
+def _own(name: str, spec: Run) -> Any:
+    """An instance of the class that a file of the user's defines."""
+    file, _, attribute = name.rpartition(":")
+    path = Path(file)
+    if not attribute or path.suffix != ".py" or not path.is_file():
+        raise InputError(f"--rule {name}: expected a file and a class of it, as in my_rule.py:MyRule")
+    for setting in (*PREDICTIVE_CODING, *TARGET_PROPAGATION, "gamma_bar", "output_loss"):
+        if getattr(spec, setting) not in (None, False):
+            raise InputError(f"--{setting.replace('_', '-')} is of our algorithms: a rule of one's own sets it itself")
+    source = importlib.util.spec_from_file_location(path.stem, path)
+    assert source is not None
+    assert source.loader is not None
+    module = importlib.util.module_from_spec(source)
+    source.loader.exec_module(module)
+    from ..algorithms import AbstractAlgorithm
+
+    kind = getattr(module, attribute, None)
+    if not (isinstance(kind, type) and issubclass(kind, AbstractAlgorithm)):
+        raise InputError(f"--rule {name}: {path} has no algorithm {attribute}, a class of AbstractAlgorithm")
+    return kind()

@@ -1,0 +1,384 @@
+"""Exponents by measurement: from an algorithm, a network family and an optimizer, and no table, to a table.
+
+The desiderata, each the slope of one measurement of `_response` against the width M:
+
+| exponent of | measured | should grow as | because |
+|---|---|---|---|
+| init, all but the readout | signal | M^0 | states stay of order one at initialization |
+| init of the readout | passed | M^(1/2 − r) | what moved by M^(r − 1/2) changes the output by order one |
+| rate, hidden | own | M^(r − 1/2) | every layer moves by as much as the richness r asks for |
+| rate of the readout | own | M^0 | it changes the output by order one |
+| epsilon | gradient | as it does | Adam's ε stays below the gradient's entries |
+
+Over depth L all should be L^0, measured as `branches` (init) and `through` (rates): the residual stages together move
+the state by order one. A measurement answers a change of its exponent by the same power, so that
+
+    exponent <- exponent + (slope − desired)
+
+is right at once where the others are, and is repeated until nothing changes. Init exponents of layers below the
+readout come first, from the forward pass alone; the readout's and the rates follow together. What is rounded are the
+exponents that no gauge move changes, A = a + b, C = c + 2a (SGD) or c + a (Adam), g − a: a stays as it was given.
+
+Sources: arXiv 2404.19719, 2411.02001 (desiderata); 2203.03466 (own contributions); docs/theory.md A2, C1, D2.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from .._errors import InputError, unknown
+from .._loss import Loss, mse
+from ..algorithms import AbstractAlgorithm
+from ..network import Built
+from ..parameterization import OPTIMIZERS, Parameterization, Rational, Role, fraction, to_json
+from ..training import leaves_steps, streams
+from ._derived_table import DEEP, completed, exponent, gauge_part, start_table, with_exponents
+from ._exponent import CONFIDENT, LEAST_SIZES, Exponent, rounded, settled_slope
+from ._probe import increasing, networks_of
+from ._response import FIRST_RATE, Found, forward_program, response_program
+from ._slopes import Slope
+from ._sound import check_algorithm, check_growth
+
+HALF = Fraction(1, 2)
+ROUNDS = 10
+# As in the coordinate check: up to about this much of its own size a layer responds linearly to the rate.
+LINEAR_MOVEMENT = 0.3
+# No exponent moves farther at once: where states blow up a slope says no more than its sign.
+LARGEST_STEP = Fraction(2)
+# The prediction may vanish with the width, not grow with it.
+LARGEST_GROWTH = 0.2
+
+
+@dataclasses.dataclass(frozen=True)
+class Derivation:
+    """Measured exponents, and the table that they make where they are sure.
+
+    **Arguments:** `exponents`; `table`: None where something is not sure; `reasons`: why not; `widths`, `depths`,
+    `seeds`, `steps`; `rounds`: how often all was measured; `rate`: the base rate given, or None.
+    """
+
+    exponents: tuple[Exponent, ...]
+    table: Parameterization | None
+    reasons: tuple[str, ...]
+    widths: tuple[int, ...]
+    depths: tuple[int, ...] | None
+    seeds: int
+    steps: int
+    rounds: int
+    rate: float | None
+
+    @property
+    def confidence(self) -> float:
+        """That of the least sure exponent."""
+        return min(one.confidence for one in self.exponents)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object: `table` as `save` writes it, or None."""
+        rows = [one._asdict() | {"value": None if one.value is None else str(one.value)} for one in self.exponents]
+        table = None if self.table is None else to_json(self.table)
+        return dataclasses.asdict(self) | {"exponents": rows, "table": table}
+
+    def __str__(self) -> str:
+        lines = [f"{'role':14s} {'exponent':9s} {'measured':>9s} {'sigma':>7s} {'value':>6s}  confidence"]
+        for one in self.exponents:
+            value = "-" if one.value is None else str(one.value)
+            lines.append(
+                f"{one.role:14s} {one.letter:9s} {one.measured:9.3f} {one.error:7.3f} {value:>6s}  {one.confidence:.3f}"
+            )
+        spread = f"widths {self.widths[0]} to {self.widths[-1]}"
+        if self.depths is not None:
+            spread += f", depths {self.depths[0]} to {self.depths[-1]}"
+        lines.append(f"{spread}, {self.seeds} seeds, {self.steps} steps, {self.rounds} rounds")
+        lines += [f"not sure: {reason}" for reason in self.reasons]
+        lines.append("no table: not every exponent is sure" if self.table is None else "table derived")
+        return "\n".join(lines)
+
+
+def derive(
+    build: Callable[..., Built],
+    algorithm: AbstractAlgorithm,
+    *,
+    optimizer: str = "sgd",
+    richness: Rational = HALF,
+    gamma_bar: Rational | None = None,
+    start: Parameterization | None = None,
+    widths: Sequence[int] = (64, 128, 256, 512),
+    depths: Sequence[int] | None = None,
+    seeds: int = 16,
+    steps: int = 1,
+    rate: float | None = None,
+    loss: Loss = mse,
+    epsilon: float = 1e-12,
+    denominator: int = 4,
+    on_round: Callable[[str], None] = lambda text: None,
+) -> Derivation:
+    """Find the exponents with which a network family and an algorithm keep the desiderata, by measuring.
+
+    **Arguments:** `build(width, key, table)`: the family, as a function of the table too; with `depths`
+    `build(width, depth, key, table)`; `algorithm`: ours or one's own; `optimizer`: `"sgd"` or `"adam"`; `richness`: r
+    that is asked for; `gamma_bar`: exponent of predictive coding's output precision that is asked for (0); `start`: any
+    table, whose exponents are where the search begins, and whose multipliers, precisions and base stay (default: std
+    1/sqrt(fan-in), one rate); `widths`: increasing, at least 3 to be sure of anything; `depths`: measured at the
+    smallest width, the widths at the smallest depth; `seeds`: at least 2; `steps`: full-batch steps on the coordinate
+    check's probe; `rate`: base rate, or None for one at each size that moves the network by about 2 %; `loss`;
+    `epsilon`: Adam's; `denominator`: of the fractions that exponents are rounded to; `on_round`: told what is measured.
+
+    **Returns:** a `Derivation`: print it, or take its `.table` where `.reasons` is empty.
+
+    **Raises:** `InputError` for sizes that do not increase, settings out of range, networks built from another table
+    than `build` is given, and, by the layer's name, stages that do not grow and an algorithm whose errors or gradients
+    have other shapes than the network or are not finite.
+
+    >>> import widthwise as ww
+    >>> family = lambda width, key, table: ww.mlp(8, width, 3, depth=2, table=table, key=key)
+    >>> found = derive(family, ww.Backprop(), widths=(64, 256, 1024), seeds=4)
+    >>> [str(one.value) for one in found.exponents if one.letter == "c"]
+    ['-1', '1']
+    """
+    widths = increasing(widths)
+    depths = None if depths is None else increasing(depths, "depths")
+    r = fraction(richness)
+    if optimizer not in OPTIMIZERS:
+        raise unknown("optimizer", optimizer, OPTIMIZERS)
+    if seeds < 2 or steps < 1:
+        raise InputError(f"seeds {seeds}, steps {steps}: a slope's error needs two seeds, a movement one step")
+    if rate is not None and not 0 < rate < math.inf:
+        raise InputError(f"rate is {rate}: it must be positive and finite, or None to be chosen")
+    if isinstance(denominator, bool) or not isinstance(denominator, int) or denominator < 1:
+        raise InputError(f"denominator is {denominator!r}: it must be a whole number of at least 1")
+    leaves_steps(algorithm, steps)
+    table = start or start_table(
+        algorithm.name,
+        optimizer,
+        gamma_bar=fraction(0 if gamma_bar is None else gamma_bar),
+        output_loss=getattr(algorithm, "output_loss", "weighted"),
+        deep=depths is not None,
+    )
+    if gamma_bar is not None and fraction(gamma_bar) != table.gamma_bar:
+        raise InputError(f"the start's gamma_bar is {table.gamma_bar}, asked for is {gamma_bar}: give one of them")
+    if table.optimizer != optimizer:
+        raise InputError(f"the start's optimizer is {table.optimizer!r}, asked for is {optimizer!r}: give the same")
+    settings = _Settings(build, algorithm, r, seeds, steps, rate, loss, epsilon, denominator, on_round)
+    search = _Search(settings, table)
+    over_width = _Axis(widths, None if depths is None else depths[0], "")
+    search.check(over_width)
+    search.settle(over_width)
+    if depths is not None:
+        search.settle(_Axis(depths, widths[0], DEEP))
+    return search.derivation(widths, depths)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Settings:
+    """What stays the same through a derivation."""
+
+    build: Callable[..., Built]
+    algorithm: AbstractAlgorithm
+    richness: Fraction
+    seeds: int
+    steps: int
+    rate: float | None
+    loss: Loss
+    epsilon: float
+    denominator: int
+    on_round: Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Axis:
+    """The sizes that are varied, the other size that is not, and the suffix of the letters."""
+
+    sizes: list[int]
+    other: int | None
+    suffix: str
+
+    def built(self, build: Callable[..., Built], size: int, key: Any, table: Parameterization) -> Built:
+        if self.other is None:
+            return build(size, key, table)
+        return build(*((self.other, size) if self.suffix else (size, self.other)), key, table)
+
+    @property
+    def name(self) -> str:
+        return "depth" if self.suffix else "width"
+
+
+Estimates = dict[tuple[Role, str], Slope]
+
+
+class _Search:
+    """The table so far, and what was measured on the way."""
+
+    def __init__(self, settings: _Settings, table: Parameterization) -> None:
+        self.settings, self.table = settings, table
+        self.rounds = 0
+        self.programs: dict[Any, Any] = {}
+        self.rates: dict[tuple[str, int], float] = {}
+        self.estimates: Estimates = {}
+        self.reasons: list[str] = []
+
+    def check(self, axis: _Axis) -> None:
+        """Refuse a family that does not grow and an algorithm that is not sound, before hours are spent."""
+        held, key = self.settings, streams(0).init
+        sizes = (axis.sizes[0], axis.sizes[1])
+        shapes = [
+            eqx.filter_eval_shape(lambda key, size=size: axis.built(held.build, size, key, self.table), key)
+            for size in sizes
+        ]
+        check_growth(shapes[0], shapes[1], sizes)
+        check_algorithm(held.algorithm, axis.built(held.build, sizes[0], key, self.table), held.loss)
+
+    def settle(self, axis: _Axis) -> None:
+        """Find all exponents of one axis: those of the forward pass, then those of learning."""
+        self._repeat(axis, self._forward, _forward_estimates)
+        founds = self._repeat(axis, self._learning, _learning_estimates)
+        self._doubts(axis, founds)
+
+    def _repeat(self, axis: _Axis, measure: Callable[..., Found], estimate: Callable[..., Estimates]) -> list[Found]:
+        """Measure at every size, correct, and again until nothing changes."""
+        for _ in range(ROUNDS):
+            self.rounds += 1
+            founds = [measure(axis, size) for size in axis.sizes]
+            estimates = estimate(self.table, founds, axis, self.settings.richness)
+            self.estimates |= estimates
+            found = {(role, letter): self._value(role, letter, slope) for (role, letter), slope in estimates.items()}
+            following = with_exponents(self.table, {key: value for key, value in found.items() if value is not None})
+            if following == self.table:
+                return founds
+            self.table = following
+        self.reasons.append(f"exponents over {axis.name} still changed after {ROUNDS} rounds")
+        return founds
+
+    def _value(self, role: Role, letter: str, slope: Slope) -> Fraction | None:
+        """The fraction that an exponent is set to, sure or not; None where nothing finite was measured."""
+        if not math.isfinite(slope.value):
+            return None
+        now, fixed = exponent(self.table, role, letter), gauge_part(self.table, role, letter)
+        value, _ = rounded(slope.value + float(fixed), slope.error, self.settings.denominator)
+        return max(now - LARGEST_STEP, min(now + LARGEST_STEP, value - fixed))
+
+    def _networks(self, axis: _Axis, size: int) -> tuple[Built, Any]:
+        table = self.table
+        return networks_of(
+            lambda size, key: axis.built(self.settings.build, size, key, table), table, size, self.settings.seeds
+        )
+
+    def _program(self, axis: _Axis, size: int, kind: str, make: Callable[[], Any]) -> Any:
+        """A compiled measurement: what changes from round to round, but for feedback, are its arguments."""
+        fixed = tuple(
+            (row.multiplier, row.precision, row if role.is_feedback else None) for role, row in self.table.rows
+        )
+        key = (axis.name, size, kind, fixed)
+        if key not in self.programs:
+            self.programs[key] = make()
+        return self.programs[key]
+
+    def _forward(self, axis: _Axis, size: int) -> Found:
+        self.settings.on_round(f"round {self.rounds}: states at {axis.name} {size}")
+        built, networks = self._networks(axis, size)
+        program = self._program(axis, size, "forward", lambda: forward_program(built))
+        return program(networks, self.settings.seeds)
+
+    def _learning(self, axis: _Axis, size: int) -> Found:
+        held = self.settings
+        held.on_round(f"round {self.rounds}: updates at {axis.name} {size}")
+        built, networks = self._networks(axis, size)
+
+        def make() -> Any:
+            return response_program(
+                built, held.algorithm, held.loss, steps=held.steps, epsilon=held.epsilon, deep=bool(axis.suffix)
+            )
+
+        program = self._program(axis, size, "learning", make)
+        rates = jax.tree.map(lambda label: label.rate, built.scalings)
+        # From round to round the rate that moves the network by little changes little.
+        found = program(networks, held.seeds, rates, held.rate, self.rates.get((axis.name, size), FIRST_RATE))
+        self.rates[axis.name, size] = found["rate"]
+        return found
+
+    def _doubts(self, axis: _Axis, founds: list[Found]) -> None:
+        """Why what was measured over an axis may not be what it seems."""
+        if len(axis.sizes) < LEAST_SIZES:
+            self.reasons.append(
+                f"{len(axis.sizes)} {axis.name}s cannot show whether slopes have settled: give at least {LEAST_SIZES}"
+            )
+        for size, found in zip(axis.sizes, founds, strict=True):
+            if not found["moved"] <= LINEAR_MOVEMENT:
+                self.reasons.append(
+                    f"at rate {found['rate']:.3g} and {axis.name} {size} a layer moves by {found['moved']:.0%} of its "
+                    f"own size, where the response is no longer linear: give a smaller rate, or none"
+                )
+        growth = settled_slope(axis.sizes, np.stack([found["prediction"] for found in founds], axis=1))
+        if growth.value > LARGEST_GROWTH:
+            self.reasons.append(
+                f"the prediction grows as {axis.name}^{growth.value:.2f} at initialization: no table gives this "
+                f"algorithm richness {self.settings.richness}"
+            )
+
+    def derivation(self, widths: list[int], depths: list[int] | None) -> Derivation:
+        """What was found."""
+        held, rows = self.settings, []
+        for (role, letter), slope in self.estimates.items():
+            fixed = gauge_part(self.table, role, letter)
+            value, sure = rounded(slope.value + float(fixed), slope.error, held.denominator)
+            rows.append(Exponent(str(role), letter, slope.value, slope.error, value - fixed, sure))
+        reasons = tuple(self.reasons)
+        doubtful = tuple(f"{one.letter} of {one.role}" for one in rows if one.confidence < CONFIDENT)
+        if doubtful:
+            reasons += (f"{', '.join(doubtful)}: no fraction is likely enough",)
+        if self.reasons:
+            rows = [one._replace(confidence=0.0) for one in rows]
+        rows = [one if one.confidence >= CONFIDENT else one._replace(value=None) for one in rows]
+        measured = {role for role, _ in self.estimates}
+        table = None if reasons else completed(self.table, measured, held.richness)
+        sizes = None if depths is None else tuple(depths)
+        ordered = sorted(rows, key=lambda one: (list(Role).index(Role(one.role)), one.letter))
+        return Derivation(
+            tuple(ordered), table, reasons, tuple(widths), sizes, held.seeds, held.steps, self.rounds, held.rate
+        )
+
+
+def _forward_estimates(table: Parameterization, founds: list[Found], axis: _Axis, r: Fraction) -> Estimates:
+    """Init exponents below the readout."""
+    estimates = {}
+    for role in founds[0]["signal"]:
+        if role.is_output or role.is_bias or role.is_norm:
+            continue
+        rows = [found["branches"] if axis.suffix and role.is_branch else found["signal"][role] for found in founds]
+        estimates[role, "b" + axis.suffix] = _estimate(table, role, "b" + axis.suffix, axis.sizes, rows, 0.0)
+    return estimates
+
+
+def _learning_estimates(table: Parameterization, founds: list[Found], axis: _Axis, r: Fraction) -> Estimates:
+    """The init exponent of the readout, and those of all rates and epsilons."""
+    b, c, g = (letter + axis.suffix for letter in "bcg")
+    passed = [found["passed"] for found in founds]
+    answer = 0.0 if axis.suffix else 0.5 - float(r)
+    estimates = {(Role.OUTPUT, b): _estimate(table, Role.OUTPUT, b, axis.sizes, passed, answer)}
+    for role in founds[0]["moves"]:
+        moved = [found["moves"][role] for found in founds]
+        desired = 0.0 if axis.suffix or role.is_output else float(r) - 0.5
+        estimates[role, c] = _estimate(table, role, c, axis.sizes, moved, desired)
+        entries = _slope(axis.sizes, [found["gradient"][role] for found in founds])
+        estimates[role, g] = Slope(-entries.value, entries.error)
+    return estimates
+
+
+def _estimate(
+    table: Parameterization, role: Role, letter: str, sizes: list[int], rows: list[np.ndarray], desired: float
+) -> Slope:
+    """exponent + (slope − desired)."""
+    slope = _slope(sizes, rows)
+    return Slope(float(exponent(table, role, letter)) + slope.value - desired, slope.error)
+
+
+def _slope(sizes: list[int], rows: list[np.ndarray]) -> Slope:
+    """The slope of the geometric mean over a role's layers; rows are (seeds,) or (seeds, layers), one a size."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        means = [np.exp(np.log(row).reshape(len(row), -1).mean(axis=1)) for row in rows]
+    return settled_slope(sizes, np.stack(means, axis=1))

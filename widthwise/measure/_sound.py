@@ -1,0 +1,113 @@
+"""What a family or an algorithm of one's own may get wrong, found before anything is measured, by the layer's name."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._errors import InputError
+from .._loss import Loss
+from ..algorithms import AbstractAlgorithm
+from ..network import Built, Network, forward, inputs
+from ..training import streams
+from ._probe import probe
+
+
+def check_growth(small: Built, large: Built, sizes: tuple[int, int]) -> None:
+    """Every stage's arrays must grow with the width, or there is nothing to measure.
+
+    **Raises:** `InputError` that names the first layer whose arrays have the same shapes at both widths, and one that
+    normalizes by the batch, and where the two networks have different layers.
+    """
+    pairs = [(built.network.segments, built.scalings.segments) for built in (small, large)]
+    if len(pairs[0][0]) != len(pairs[1][0]):
+        raise InputError(
+            f"build returned {len(pairs[0][0])} segments at width {sizes[0]} and {len(pairs[1][0])} at {sizes[1]}: a "
+            f"family has the same layers at every width"
+        )
+    for index, (one, other) in enumerate(zip(pairs[0][0], pairs[1][0], strict=True)):
+        if one.stages.has_statistics:
+            # They are no parameters, and one layer's update would change them in another.
+            raise InputError(
+                f"{layers(small.network, index)} normalizes by the batch: derive with layer normalization, or with none"
+            )
+        shapes = [[leaf.shape[1:] for leaf in _arrays(segment)] for segment in (one, other)]
+        if shapes[0] == shapes[1]:
+            roles = sorted({str(label.role) for label in jax.tree.leaves(pairs[0][1][index])})
+            raise InputError(
+                f"{layers(small.network, index)} ({', '.join(roles)}) has arrays of the same shapes at widths "
+                f"{sizes[0]} and {sizes[1]} ({', '.join(map(str, shapes[0]))}): pass the width on to it"
+            )
+
+
+def check_algorithm(algorithm: AbstractAlgorithm, built: Built, loss: Loss) -> None:
+    """Inference and gradients of the right shapes, and finite, on one network and the probe.
+
+    **Raises:** `InputError` that names the layer whose error, input or gradient has another shape than expected, or is
+    NaN or infinite.
+    """
+    network, key = built.network, streams(0).order
+    batch = probe(built, key, jax.tree.leaves(_arrays(network))[0].dtype)
+    learner = algorithm.init(built, key=key)
+    states = eqx.filter_eval_shape(forward, network, batch.x)
+    found = eqx.filter_eval_shape(lambda: algorithm.infer(learner, batch, loss, key=key))
+    seen = eqx.filter_eval_shape(lambda: inputs(batch.x, forward(network, batch.x)[:-1]))
+    for what, given, wanted in (("errors", found.errors, states), ("inputs", found.inputs, seen)):
+        if len(given) != len(wanted):
+            raise InputError(
+                f"the algorithm {algorithm.name!r} infers {what} of {len(given)} segments, but the network has "
+                f"{len(wanted)}: one entry for each segment, the readout's last"
+            )
+        for index, (own, right) in enumerate(zip(given, wanted, strict=True)):
+            _same(f"the {what} that {algorithm.name!r} infers for {layers(network, index)}", own, right)
+    gradients = eqx.filter_jit(
+        lambda: algorithm.grads(algorithm.prepare(learner, batch, key=key), batch, loss, key=key)[0]
+    )
+    parameters = eqx.filter(network, eqx.is_inexact_array)
+    shapes = eqx.filter_eval_shape(gradients)
+    for index, (own, right) in enumerate(zip(shapes.segments, parameters.segments, strict=True)):
+        _same(f"the gradient that {algorithm.name!r} returns for {layers(network, index)}", own, right)
+    for index, segment in enumerate(gradients().segments):
+        check_finite(segment, network, index, f"the gradient of {algorithm.name!r}")
+
+
+def check_finite(values: Any, network: Network, index: int, what: str) -> None:
+    """Whether a segment's arrays, stacked along depth, are finite.
+
+    **Raises:** `InputError` that names the first layer where they are not.
+    """
+    depth = network.segments[index].depth
+    finite = jnp.ones(depth, bool)
+    for leaf in jax.tree.leaves(values):
+        finite &= jnp.isfinite(leaf).reshape(depth, -1).all(axis=1)
+    if not bool(finite.all()):
+        layer = sum(segment.depth for segment in network.segments[:index]) + int(jnp.argmin(finite)) + 1
+        raise InputError(
+            f"{what} is NaN or infinite in layer {layer} of {network.depth}, on 8 standard normal inputs: look for a "
+            f"division by zero, a logarithm of it, or inference that diverges"
+        )
+
+
+def layers(network: Network, index: int) -> str:
+    """The layers of a segment, counted from 1."""
+    first = sum(segment.depth for segment in network.segments[:index]) + 1
+    last = first + network.segments[index].depth - 1
+    return f"layer {first}" if first == last else f"layers {first} to {last}"
+
+
+def _same(what: str, given: Any, wanted: Any) -> None:
+    """Refuse another structure or shapes than the network's own."""
+    shapes = [[leaf.shape for leaf in jax.tree.leaves(held)] for held in (given, wanted)]
+    if shapes[0] != shapes[1]:
+        ours, theirs = (", ".join(map(str, held)) or "nothing" for held in shapes)
+        raise InputError(f"{what} have shape {ours}; expected {theirs}: depth first, then what the layer has")
+
+
+def _arrays(tree: Any) -> list[Any]:
+    """What learns; also of shapes alone."""
+    return [
+        leaf
+        for leaf in jax.tree.leaves(tree)
+        if hasattr(leaf, "dtype") and hasattr(leaf, "shape") and jnp.issubdtype(leaf.dtype, jnp.inexact)
+    ]
