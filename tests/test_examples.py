@@ -22,8 +22,10 @@ def test_quick_start(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     # The check's table, the sweep's, and a picture.
-    assert "widths 128 to 1024, 16 seeds" in done.stdout
+    assert "widths 64 to 512, 16 seeds" in done.stdout
+    assert "FAILED" not in done.stdout
     assert "pc, mup, sgd, by width" in done.stdout
+    assert "It transfers." in done.stdout
     assert (tmp_path / "transfer.png").read_bytes().startswith(b"\x89PNG")
 
 
