@@ -4,8 +4,6 @@ import os
 
 # As the command line has it.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# Programs are small: one thread compiles them sooner than two that wait for each other.
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_parallel_codegen_split_count=1")
 
 import jax
 import pytest
