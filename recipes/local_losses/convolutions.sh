@@ -31,8 +31,8 @@ whole() { # network, output precision, rates of backprop, rates of target propag
 exec > >(tee -a results/convolutions_accuracy.log) 2>&1
 for network in ${*:-cnn vgg residual_cnn}; do
   case $network in
-    cnn) whole "cnn --width 32" 0.1 "-7 -6 -5 -4" "-12 -11 -10 -9 -8" ;;
-    vgg) whole "vgg --width 16" 0.01 "-7 -6 -5 -4" "-12 -11 -10 -9 -8" ;;
+    cnn) whole "cnn --width 32" 0.1 "-7 -6 -5 -4" "-9 -8 -7 -6" ;;
+    vgg) whole "vgg --width 16" 0.01 "-7 -6 -5 -4" "-9 -8 -7 -6" ;;
     residual_cnn) whole "residual_cnn --width 32 --depth 10 --stride 4 --readout flatten --parameterization mupc" 0.01 "-5 -4 -3 -2" "" ;;
   esac
 done
