@@ -1,6 +1,8 @@
-"""The machine's peak, and how hard a network is to settle."""
+"""The machine's peak, how hard a network is to settle, a call's seconds, a line of a log."""
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -23,6 +25,20 @@ def gemm() -> Callable[[], Any]:
     a, b = jnp.ones((rows, inner), jnp.float32), jnp.ones((inner, columns), jnp.float32)
     product = jax.jit(lambda a, b: jnp.matmul(a, b, precision="float32"))
     return lambda: jax.block_until_ready(product(a, b))
+
+
+def timed(call: Callable[..., Any], *inputs: Any) -> float:
+    """Seconds of a call, its results computed."""
+    began = time.perf_counter()
+    jax.block_until_ready(call(*inputs))
+    return time.perf_counter() - began
+
+
+def noted(line: str, log: Path) -> None:
+    """Print a line and add it to a log."""
+    print(line, flush=True)
+    with log.open("a", encoding="utf-8") as file:
+        print(line, file=file)
 
 
 def curvature(built: Built, batch: Batch) -> dict[str, float]:

@@ -14,7 +14,7 @@ import jax
 
 from widthwise.network._layer import _by_patches, _directly
 
-from .linear_solve import timed
+from ._measure import noted, timed
 
 LOG = Path(__file__).parent / "results" / "convolutions.log"
 STEPS = 20
@@ -50,9 +50,7 @@ def main() -> None:
             f"{size}x{size}, {channels} -> {filters} channels, stride {stride}: patches "
             f"{1e3 * patches / STEPS:.1f} ms a step, XLA's {1e3 * direct / STEPS:.1f} ms, {direct / patches:.1f} times"
         )
-        print(line, flush=True)
-        with LOG.open("a") as log:
-            print(line, file=log)
+        noted(line, LOG)
 
 
 if __name__ == "__main__":

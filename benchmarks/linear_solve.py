@@ -7,7 +7,6 @@ one forward pass, and the largest residual, in float32.
 """
 
 import argparse
-import time
 from pathlib import Path
 from statistics import median
 
@@ -18,15 +17,10 @@ import jax.numpy as jnp
 import widthwise as ww
 from widthwise.network import forward
 
+from ._measure import noted, timed
 from ._settings import BATCH, Size
 
 LOG = Path(__file__).parent / "results" / "linear_solve.log"
-
-
-def timed(call, *inputs) -> float:
-    began = time.perf_counter()
-    jax.block_until_ready(call(*inputs))
-    return time.perf_counter() - began
 
 
 def main() -> None:
@@ -55,9 +49,7 @@ def main() -> None:
             f"({1e3 * median(a for a, _ in pairs):.1f} ms), "
             f"largest residual {float(found.metrics['residual_max']):.1e}"
         )
-        print(line, flush=True)
-        with LOG.open("a") as log:
-            print(line, file=log)
+        noted(line, LOG)
 
 
 if __name__ == "__main__":

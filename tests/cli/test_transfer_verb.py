@@ -7,6 +7,7 @@ import jax
 import pytest
 
 import widthwise as ww
+from widthwise.cli._transfer import expanded
 from widthwise.sweep import _transfer, jsonable
 
 SWEEP = "transfer --data ok.npz --batch-size 8 --steps 3 --log2-rates -3 -1 1 --seeds 2 --base-width 4 "
@@ -146,3 +147,12 @@ def test_singular_and_plural_are_one_flag(cli, loaded, name):
         found.append(loaded("out.json"))
     assert found[0]["curves"] == found[1]["curves"]
     assert [row["axis"] for row in found[0]["summary"]] == [name]
+
+
+def test_networks_of_images_have_their_own_depth_in_a_sweep_too():
+    _, runs = expanded({"network": "vgg", "width": [16, 32]})
+    assert [(run.width, run.depth) for run in runs] == [(16, 5), (32, 5)]
+    _, runs = expanded({"network": "vgg", "channels": "4,M,8", "parameterization": ["sp", "mup"]})
+    assert [(run.width, run.depth) for run in runs] == [(4, 3)] * 2
+    assert expanded({"network": "residual_cnn"})[1][0].depth == 10
+    assert expanded({"network": "vgg", "depth": [5, 7]})[0] == "depth"

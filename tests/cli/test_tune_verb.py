@@ -44,6 +44,7 @@ def test_settings_go_from_verb_to_verb(cli, loaded, here):
     page = (here / "verified" / "report.html").read_text()
     for text in (out, page):
         assert "the rate tuned at width 4, depth 2" in text
+    assert "nothing to compare" not in out
     assert cli("train --tuned tuned --width 8 --json trained.json")[0] == 0
     spec = loaded("trained.json")["spec"]
     assert (spec["rate"], spec["activation"], spec["steps"], spec["width"]) == (found["rate"], "relu", 3, 8)

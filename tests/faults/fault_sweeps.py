@@ -1,5 +1,6 @@
 """Sweeps that are killed, interrupted, starved, cut short and crowded; then the same command again."""
 
+import functools
 import json
 import os
 import resource
@@ -130,7 +131,7 @@ def test_the_disk_is_full(tmp_path, whole, small_disk):
     home = tmp_path / "run"
     if small_disk is None:
         size = sum(map(len, lines(whole)[: 2 * RUNS])) + 10
-        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))  # noqa: E731
+        limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
     else:
         home, grow = small_disk[0] / "run", small_disk[1]
     code, err = ended(start(tmp_path, SWEEP, home, before=limit))

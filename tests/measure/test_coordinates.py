@@ -291,6 +291,8 @@ def test_errors_and_biases_have_lines_of_their_own():
         assert (lines[name].expected, lines[name].predicted) == (right, predicted)
         assert lines[name].slope == pytest.approx(float(predicted), abs=0.15), name
         assert right == predicted or not lines[name].passed
+    # One step moves it by the rate times the mean residual, at every width and seed.
+    assert (lines["output_bias", 3].slope, lines["output_bias", 3].se) == pytest.approx((0, 0), abs=1e-12)
     assert not check.passed
 
 

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from widthwise._errors import InputError
-from widthwise.sweep import _store
-from widthwise.sweep._store import RunStore, content_hash, jsonable, read, read_json, stream, write_json
+from widthwise.sweep import RunStore, _store, content_hash, jsonable, read, read_json, stream, write_json
 
 SPEC = {"network": {"depth": 3, "widths": (64, 128)}, "rate": 0.5, "seeds": 3}
 
@@ -199,7 +198,8 @@ def test_kill_9_while_appending_loses_no_acknowledged_group(tmp_path, delay):
 APPEND_TO_A_FULL_DISK = """
 import resource, signal, sys
 from widthwise._errors import InputError
-from widthwise.sweep._store import RunStore, write_json
+from widthwise.sweep._files import write_json
+from widthwise.sweep._store import RunStore
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with RunStore.open(sys.argv[1], kind="train", spec={}) as store:
     store.append([{"hash": f"0-{i}", "group": "0"} for i in range(3)])

@@ -2,11 +2,10 @@
 
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from .._errors import InputError
-from ..config import PREDICTIVE_CODING, Run, data_of, identity
+from ..config import PREDICTIVE_CODING, Run, data_of, identity, label_of
 from ._compilation import use_compilation_cache
 from ._engine import add_engine_flags, check_engine_flags, engine_of
 from ._flags import PLURAL, Parser, add_cache_flag, add_run_flags, given
@@ -165,6 +164,8 @@ def expanded(values: dict[str, Any], grid: bool = False) -> tuple[str, list[Run]
         raise InputError(f"{shown}: --grid is for several values of both")
     axis = "grid" if grid else several[0] if several else "width"
     chosen = {name: list(dict.fromkeys(values.pop(name))) for name in PLURAL if name in values}
+    # Where no size is given the run knows its network's own: five layers of vgg, ten of residual_cnn.
+    own = {name for name in sizes if name not in chosen}
     chosen = {name: chosen.get(name, [Run.model_fields[name].default]) for name in PLURAL}
     runs = []
     for algorithm in chosen["algorithm"]:
@@ -182,16 +183,16 @@ def expanded(values: dict[str, Any], grid: bool = False) -> tuple[str, list[Run]
             for width in sorted(chosen["width"]):
                 for depth in sorted(chosen["depth"]):
                     one = {"algorithm": algorithm, "parameterization": parameterization, "width": width, "depth": depth}
-                    runs.append(run_from(kept | one))
+                    runs.append(run_from(kept | {name: value for name, value in one.items() if name not in own}))
     return axis, runs
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
-    """What curves call each run's parameterization: its name, or that of its file without the ending.
+    """What curves call each run's parameterization.
 
     **Raises:** `InputError` where two have one label: their curves would be averaged as one's.
     """
-    labels = [Path(run.parameterization).stem if run.table is not None else run.parameterization for run in runs]
+    labels = [label_of(run) for run in runs]
     seen: dict[str, str] = {}
     for run, label in zip(runs, labels, strict=True):
         other = seen.setdefault(label, run.parameterization)

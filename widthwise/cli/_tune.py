@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..config import data_of, identity
+from ..config import data_of, identity, label_of
 from ._compilation import use_compilation_cache
 from ._flags import Parser, add_cache_flag, add_run_flags, given
 from ._output import progress, run_from, runs_told, use_dtype, write_result
@@ -24,8 +24,7 @@ def run(arguments: Sequence[str]) -> int:
     if values.log2_activity_rates is not None:
         axes.append(grid(*values.log2_activity_rates, what="log2 activity rates"))
     data = data_of(spec)
-    label = Path(spec.parameterization).stem if spec.table is not None else spec.parameterization
-    group = group_of(spec, label, data, axes[1] if len(axes) > 1 else None)
+    group = group_of(spec, label_of(spec), data, axes[1] if len(axes) > 1 else None)
     training = training_of(spec, group.table)
     tried([group], training, len(data.x_train))
     known = identity(spec, data.digest, group.table)

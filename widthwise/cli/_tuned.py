@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .._errors import InputError
-from ..config import Run, checked
+from ..config import LARGEST_LOG2, Run, checked
 
 VERSION = 1
 LONGEST = 50_000_000
-# 2^±126 are the ends of float32's normal numbers.
-LARGEST_LOG2 = 126.0
 # Of these the command line's own replaces both.
 DURATIONS = ("steps", "epochs")
 

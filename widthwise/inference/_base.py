@@ -137,8 +137,11 @@ class AbstractRelaxation(eqx.Module):
 
     def settled(self, problem: Problem, start: Point, point: Point, iterations: Int[Array, " batch"]) -> Settled:
         """The one definition of how settled a point is."""
-        residual = relative_residual(problem, start, point)
-        return Settled(residual, iterations, residual <= self.tolerance.astype(residual.dtype), problem.energy(point))
+        return self.judged(relative_residual(problem, start, point), iterations, problem.energy(point))
+
+    def judged(self, residual: Array, iterations: Int[Array, " batch"], energy: Array) -> Settled:
+        """A residual, known already, against the tolerance."""
+        return Settled(residual, iterations, residual <= self.tolerance.astype(residual.dtype), energy)
 
 
 def refuse_decay(problem: Problem, name: str) -> None:

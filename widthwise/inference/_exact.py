@@ -65,10 +65,8 @@ class OutputSpaceSolve(AbstractRelaxation):
             jnp.maximum(jnp.sum((v @ gram) * v, axis=-1), 0)
             for v in (multiplier - scaled(top, output_error), scaled(top, error))
         )
-        residual = relative(here, there)
         count = jnp.ones(problem.y.shape[0], jnp.int32)
-        converged = residual <= self.tolerance.astype(residual.dtype)
-        return point, Settled(residual, count, converged, problem.energy(point))
+        return point, self.judged(relative(here, there), count, problem.energy(point))
 
 
 def _pushed_rows(problem: Problem, sources: States) -> tuple[States, Float[Array, "out out"]]:

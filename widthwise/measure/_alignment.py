@@ -25,8 +25,8 @@ from .._loss import Loss, mse
 from ..algorithms import AbstractAlgorithm
 from ..network import Built, Dense, Network, States, forward, stage_at
 from ..parameterization import Parameterization
-from ..training import leaves_steps, make_step, optimizer, start, streams
-from ._probe import Build, increasing, networks_of, probe, rms
+from ..training import leaves_steps, optimizer
+from ._probe import Build, each_seed, increasing, over_widths, probe, rms, trained
 from ._slopes import log_slope
 
 QUANTITIES = ("alignment", "movement", "passed_on")
@@ -75,42 +75,33 @@ def alignment(
     """
     widths = increasing(widths)
     leaves_steps(algorithm, steps)
-    keys = jnp.stack([streams(seed).order for seed in range(seeds)])
-    found: dict[str, list[np.ndarray]] = {name: [] for name in QUANTITIES}
-    for width in widths:
-        on_width(width)
-        built, networks = networks_of(build, table, width, seeds)
-        measured = _measured(built, algorithm, networks, keys, rate, steps, loss, epsilon)
-        for name in QUANTITIES:
-            found[name].append(np.asarray(measured[name], float))
-    return Alignment(tuple(widths), {name: np.stack(rows) for name, rows in found.items()})
+    values = over_widths(
+        build, table, widths, seeds,
+        lambda built, networks: _measured(built, algorithm, networks, seeds, rate, steps, loss, epsilon), on_width,
+    )  # fmt: skip
+    return Alignment(tuple(widths), values)
 
 
 def _measured(
     built: Built,
     algorithm: AbstractAlgorithm,
     networks: Any,
-    keys: Array,
+    seeds: int,
     rate: float,
     steps: int,
     loss: Loss,
     epsilon: float,
-) -> dict[str, Array]:
-    """All quantities of one width, a seed after the other."""
+) -> dict[str, Any]:
+    """All quantities of one width."""
     transform = optimizer(built, epsilon=epsilon)
-    static = eqx.filter(built.network, eqx.is_array, inverse=True)
-    rule_arrays, rule_static = eqx.partition(algorithm, eqx.is_array)
 
-    def one(rule_arrays: Any, arrays: Any, key: PRNGKeyArray) -> dict[str, Array]:
-        rule, network = eqx.combine(rule_arrays, rule_static), eqx.combine(arrays, static)
-        batch = probe(built, key, jax.tree.leaves(arrays)[0].dtype)
+    def one(rule: AbstractAlgorithm, network: Network, key: PRNGKeyArray) -> dict[str, Array]:
+        batch = probe(built, key, jax.tree.leaves(networks)[0].dtype)
         learner = rule.init(eqx.tree_at(lambda b: b.network, built, network), key=key)
-        step = make_step(rule, transform, loss)
-        state = start(learner, transform, jnp.asarray(rate, batch.x.dtype))
-        for _ in range(steps):
-            state, _ = step(state, batch, key)
+        rate_array = jnp.asarray(rate, batch.x.dtype)
+        updated = trained(rule, transform, loss, learner, batch, key, rate=rate_array, steps=steps).network
         states = forward(network, batch.x)
-        before, after = (_below_readout(held) for held in (states, forward(state.learner.network, batch.x)))
+        before, after = (_below_readout(held) for held in (states, forward(updated, batch.x)))
         readout = _readout(network)
         passed_on = rms(readout(after) - readout(before))
         weight = readout.linear.multiplier * rms(readout.linear.weight)
@@ -120,8 +111,7 @@ def _measured(
             "passed_on": passed_on / rms(batch.y - states[-1][0]),
         }
 
-    rows = jax.jit(lambda rule, rows: jax.lax.map(lambda row: one(rule, *row), rows))
-    return rows(rule_arrays, (networks, keys))
+    return each_seed(one, built, algorithm, networks, seeds)
 
 
 def _readout(network: Network) -> Dense:

@@ -1,9 +1,10 @@
 """The coordinate check: does every layer move as it should as the network grows wider, or deeper?
 
 A few full-batch steps on a fixed probe; each quantity's RMS, divided by the seed's initial residual, against the size:
-what SGD moves is proportional to the residual. Adam's steps are not, and their movements stay undivided: the residual,
-which falls with the width as f_0 does, would add a slope of its own. Expected slopes come from what training should do,
-predicted ones from the exponents of the table under test; only the first decide.
+what SGD moves is proportional to the residual (biases, the same for all examples: to its mean over them). Adam's steps
+are not, and their movements stay undivided: the residual, which falls with the width as f_0 does, would add a slope of
+its own. Expected slopes come from what training should do, predicted ones from the exponents of the table under test;
+only the first decide.
 
 | quantity | of | expected over width | over depth |
 |---|---|---|---|
@@ -33,17 +34,15 @@ from ..algorithms import AbstractAlgorithm, Batch, PredictiveCoding, TargetPropa
 from ..inference import curvature
 from ..network import Built, Network, States, calibrated, forward, inputs
 from ..parameterization import Parameterization, Role
-from ..training import leaves_steps, make_step, optimizer, start, streams
+from ..training import leaves_steps, optimizer
 from ._feedback import feedback_movement
 from ._lines import main_lines, other_lines, predicted
-from ._probe import Build, increasing, layer_rms, networks_of, probe, rms
+from ._probe import LINEAR_MOVEMENT, Build, each_seed, increasing, layer_rms, networks_of, probe, rms, trained
 from ._response import own_movement, roles_of
 from ._verdict import CoordinateCheck
 
 # Just above the least movement that counts, so that no layer leaves the linear response further than it must.
 AIMED_MOVEMENT = 0.015
-# Up to about this much of its own size a layer responds linearly to the rate.
-LINEAR_MOVEMENT = 0.3
 
 
 def coordinate_check(
@@ -74,8 +73,8 @@ def coordinate_check(
     SP); `loss`, `momentum`; `epsilon`: Adam's, small as the probe's gradients.
 
     **Returns:** a `CoordinateCheck`; print it, or ask `.passed`. A line passes where |slope − expected| <= max(0.05,
-    2 se), se <= 0.03, and the layer moves by at least 1 % at the smallest width; 0.1 instead of 0.05 over depth, of
-    feedback, errors and biases, of which the last two need not move.
+    2 se), se <= 0.03, and the layer, but for errors and biases, moves by at least 1 % at the smallest width; 0.1
+    instead of 0.05 over depth and of feedback.
 
     **Raises:** `InputError` for widths that do not increase, fewer than two seeds, and networks built from another
     table.
@@ -133,21 +132,13 @@ def _measure(
     momentum: float,
     epsilon: float,
 ) -> dict[str, Any]:
-    """Movement of every layer, over the residual and over the layer itself, for all seeds and rates.
-
-    Seeds and rates are visited one after the other: wide networks need the memory.
-    """
+    """Movement of every layer, over the residual and over the layer itself, for all seeds and rates."""
     transform = optimizer(built, momentum=momentum, epsilon=epsilon)
-    static = eqx.filter(built.network, eqx.is_array, inverse=True)
-    rule_arrays, rule_static = eqx.partition(algorithm, eqx.is_array)
-    dtype = jax.tree.leaves(networks)[0].dtype
+    dtype, sgd = jax.tree.leaves(networks)[0].dtype, built.table.optimizer == "sgd"
 
-    def one(rule_arrays: Any, row: tuple[Any, PRNGKeyArray]) -> dict[str, Any]:
-        arrays, key = row
-        rule = eqx.combine(rule_arrays, rule_static)
-        step = make_step(rule, transform, loss)
+    def one(rule: AbstractAlgorithm, drawn: Network, key: PRNGKeyArray) -> dict[str, Any]:
         batch = probe(built, key, dtype)
-        network = calibrated(eqx.combine(arrays, static), batch.x)
+        network = calibrated(drawn, batch.x)
         learner = rule.init(eqx.tree_at(lambda b: b.network, built, network), key=key)
         before = forward(network, batch.x)
         found = {}
@@ -160,25 +151,20 @@ def _measure(
             if "residual_median" in inferred.metrics:
                 found["residual"] = inferred.metrics["residual_median"]
         seen = inputs(batch.x, before[:-1])
-        unit = _residual(before, batch) if built.table.optimizer == "sgd" else jnp.ones((), dtype)
+        none = jnp.ones((), dtype)
+        unit, shared = (_residual(before, batch), _shared(before, batch)) if sgd else (none, none)
 
         def moved(rate: Array) -> dict[str, Any]:
-            arrays, static = eqx.partition(start(learner, transform, rate), eqx.is_array)
-
-            def again(_: Any, arrays: Any) -> Any:
-                return eqx.filter(step(eqx.combine(arrays, static), batch, key)[0], eqx.is_array)
-
-            state = eqx.combine(jax.lax.fori_loop(0, steps, again, arrays), static)
-            after = forward(calibrated(state.learner.network, batch.x), batch.x)
+            updated = trained(rule, transform, loss, learner, batch, key, rate=rate, steps=steps)
+            after = forward(calibrated(updated.network, batch.x), batch.x)
             movement, relative = _movement(before, after, batch, unit)
-            way = feedback_movement(learner, state.learner, before)
+            way = feedback_movement(learner, updated, before)
             moved = {"movement": movement, "relative": relative} | ({} if way is None else {"feedback": way})
-            return moved | {"vectors": _vectors(built, network, state.learner.network, seen, before, unit)}
+            return moved | {"vectors": _vectors(built, network, updated.network, seen, before, unit, shared)}
 
         return found | jax.lax.map(moved, rates.astype(dtype))
 
-    keys = jnp.stack([streams(seed).order for seed in range(seeds)])
-    return jax.jit(lambda rule, rows: jax.lax.map(lambda row: one(rule, row), rows))(rule_arrays, (networks, keys))
+    return each_seed(one, built, algorithm, networks, seeds)
 
 
 def _movement(
@@ -193,10 +179,21 @@ def _residual(before: Any, batch: Batch) -> Float[Array, ""]:
     return rms(batch.y - before[-1][0])
 
 
+def _shared(before: Any, batch: Batch) -> Float[Array, ""]:
+    """What all examples miss alike, RMS of the mean residual: a bias, the same for all, follows that alone."""
+    return rms(jnp.mean(batch.y - before[-1][0], axis=0))
+
+
 def _vectors(
-    built: Built, network: Network, updated: Network, seen: Any, states: States, unit: Float[Array, ""]
+    built: Built,
+    network: Network,
+    updated: Network,
+    seen: Any,
+    states: States,
+    unit: Float[Array, ""],
+    shared: Float[Array, ""],
 ) -> dict[Role, Float[Array, " layers"]]:
-    """Movement by the biases, gains and offsets of each role alone, over a unit.
+    """Movement by the biases, gains and offsets of each role alone: of biases over `shared`, of others over `unit`.
 
     Those that normalize by the batch are left out, as one layer's update changes their statistics in others.
     """
@@ -209,7 +206,7 @@ def _vectors(
             # What a gain in the readout should do depends on r; those below tell the same.
             if role.is_bias or (role.is_norm and index < last):
                 moved = own_movement(built, network, updated, seen, states, index, role)
-                rows.setdefault(role, []).append(moved / unit)
+                rows.setdefault(role, []).append(moved / (shared if role.is_bias else unit))
     return {role: jnp.concatenate(values) for role, values in rows.items()}
 
 

@@ -39,16 +39,15 @@ from ..network import Built
 from ..parameterization import OPTIMIZERS, Parameterization, Rational, Role, fraction, to_json
 from ..training import leaves_steps, streams
 from ._derived_table import DEEP, completed, exponent, gauge_part, start_table, with_exponents
+from ._estimates import Axis, Estimates, forward_estimates, learning_estimates
 from ._exponent import CONFIDENT, LEAST_SIZES, Exponent, rounded, settled_slope
-from ._probe import increasing, networks_of
+from ._probe import LINEAR_MOVEMENT, increasing, networks_of
 from ._response import FIRST_RATE, Found, forward_program, response_program
 from ._slopes import Slope
 from ._sound import check_algorithm, check_growth
 
 HALF = Fraction(1, 2)
 ROUNDS = 10
-# As in the coordinate check: up to about this much of its own size a layer responds linearly to the rate.
-LINEAR_MOVEMENT = 0.3
 # No exponent moves farther at once: where states blow up a slope says no more than its sign.
 LARGEST_STEP = Fraction(2)
 # The prediction may vanish with the width, not grow with it.
@@ -166,11 +165,11 @@ def derive(
         raise InputError(f"the start's optimizer is {table.optimizer!r}, asked for is {optimizer!r}: give the same")
     settings = _Settings(build, algorithm, r, seeds, steps, rate, loss, epsilon, denominator, on_round)
     search = _Search(settings, table)
-    over_width = _Axis(widths, None if depths is None else depths[0], "")
+    over_width = Axis(widths, None if depths is None else depths[0], "")
     search.check(over_width)
     search.settle(over_width)
     if depths is not None:
-        search.settle(_Axis(depths, widths[0], DEEP))
+        search.settle(Axis(depths, widths[0], DEEP))
     return search.derivation(widths, depths)
 
 
@@ -190,27 +189,6 @@ class _Settings:
     on_round: Callable[[str], None]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Axis:
-    """The sizes that are varied, the other size that is not, and the suffix of the letters."""
-
-    sizes: list[int]
-    other: int | None
-    suffix: str
-
-    def built(self, build: Callable[..., Built], size: int, key: Any, table: Parameterization) -> Built:
-        if self.other is None:
-            return build(size, key, table)
-        return build(*((self.other, size) if self.suffix else (size, self.other)), key, table)
-
-    @property
-    def name(self) -> str:
-        return "depth" if self.suffix else "width"
-
-
-Estimates = dict[tuple[Role, str], Slope]
-
-
 class _Search:
     """The table so far, and what was measured on the way."""
 
@@ -222,7 +200,7 @@ class _Search:
         self.estimates: Estimates = {}
         self.reasons: list[str] = []
 
-    def check(self, axis: _Axis) -> None:
+    def check(self, axis: Axis) -> None:
         """Refuse a family that does not grow and an algorithm that is not sound, before hours are spent."""
         held, key = self.settings, streams(0).init
         sizes = (axis.sizes[0], axis.sizes[1])
@@ -233,13 +211,13 @@ class _Search:
         check_growth(shapes[0], shapes[1], sizes)
         check_algorithm(held.algorithm, axis.built(held.build, sizes[0], key, self.table), held.loss)
 
-    def settle(self, axis: _Axis) -> None:
+    def settle(self, axis: Axis) -> None:
         """Find all exponents of one axis: those of the forward pass, then those of learning."""
-        self._repeat(axis, self._forward, _forward_estimates)
-        founds = self._repeat(axis, self._learning, _learning_estimates)
+        self._repeat(axis, self._forward, forward_estimates)
+        founds = self._repeat(axis, self._learning, learning_estimates)
         self._doubts(axis, founds)
 
-    def _repeat(self, axis: _Axis, measure: Callable[..., Found], estimate: Callable[..., Estimates]) -> list[Found]:
+    def _repeat(self, axis: Axis, measure: Callable[..., Found], estimate: Callable[..., Estimates]) -> list[Found]:
         """Measure at every size, correct, and again until nothing changes."""
         for _ in range(ROUNDS):
             self.rounds += 1
@@ -262,13 +240,13 @@ class _Search:
         value, _ = rounded(slope.value + float(fixed), slope.error, self.settings.denominator)
         return max(now - LARGEST_STEP, min(now + LARGEST_STEP, value - fixed))
 
-    def _networks(self, axis: _Axis, size: int) -> tuple[Built, Any]:
+    def _networks(self, axis: Axis, size: int) -> tuple[Built, Any]:
         table = self.table
         return networks_of(
             lambda size, key: axis.built(self.settings.build, size, key, table), table, size, self.settings.seeds
         )
 
-    def _program(self, axis: _Axis, size: int, kind: str, make: Callable[[], Any]) -> Any:
+    def _program(self, axis: Axis, size: int, kind: str, make: Callable[[], Any]) -> Any:
         """A compiled measurement: what changes from round to round, but for feedback, are its arguments."""
         fixed = tuple(
             (row.multiplier, row.precision, row if role.is_feedback else None) for role, row in self.table.rows
@@ -278,13 +256,13 @@ class _Search:
             self.programs[key] = make()
         return self.programs[key]
 
-    def _forward(self, axis: _Axis, size: int) -> Found:
+    def _forward(self, axis: Axis, size: int) -> Found:
         self.settings.on_round(f"round {self.rounds}: states at {axis.name} {size}")
         built, networks = self._networks(axis, size)
         program = self._program(axis, size, "forward", lambda: forward_program(built))
         return program(networks, self.settings.seeds)
 
-    def _learning(self, axis: _Axis, size: int) -> Found:
+    def _learning(self, axis: Axis, size: int) -> Found:
         held = self.settings
         held.on_round(f"round {self.rounds}: updates at {axis.name} {size}")
         built, networks = self._networks(axis, size)
@@ -301,7 +279,7 @@ class _Search:
         self.rates[axis.name, size] = found["rate"]
         return found
 
-    def _doubts(self, axis: _Axis, founds: list[Found]) -> None:
+    def _doubts(self, axis: Axis, founds: list[Found]) -> None:
         """Why what was measured over an axis may not be what it seems."""
         if len(axis.sizes) < LEAST_SIZES:
             self.reasons.append(
@@ -341,44 +319,3 @@ class _Search:
         return Derivation(
             tuple(ordered), table, reasons, tuple(widths), sizes, held.seeds, held.steps, self.rounds, held.rate
         )
-
-
-def _forward_estimates(table: Parameterization, founds: list[Found], axis: _Axis, r: Fraction) -> Estimates:
-    """Init exponents below the readout."""
-    estimates = {}
-    for role in founds[0]["signal"]:
-        if role.is_output or role.is_bias or role.is_norm:
-            continue
-        rows = [found["branches"] if axis.suffix and role.is_branch else found["signal"][role] for found in founds]
-        estimates[role, "b" + axis.suffix] = _estimate(table, role, "b" + axis.suffix, axis.sizes, rows, 0.0)
-    return estimates
-
-
-def _learning_estimates(table: Parameterization, founds: list[Found], axis: _Axis, r: Fraction) -> Estimates:
-    """The init exponent of the readout, and those of all rates and epsilons."""
-    b, c, g = (letter + axis.suffix for letter in "bcg")
-    passed = [found["passed"] for found in founds]
-    answer = 0.0 if axis.suffix else 0.5 - float(r)
-    estimates = {(Role.OUTPUT, b): _estimate(table, Role.OUTPUT, b, axis.sizes, passed, answer)}
-    for role in founds[0]["moves"]:
-        moved = [found["moves"][role] for found in founds]
-        desired = 0.0 if axis.suffix or role.is_output else float(r) - 0.5
-        estimates[role, c] = _estimate(table, role, c, axis.sizes, moved, desired)
-        entries = _slope(axis.sizes, [found["gradient"][role] for found in founds])
-        estimates[role, g] = Slope(-entries.value, entries.error)
-    return estimates
-
-
-def _estimate(
-    table: Parameterization, role: Role, letter: str, sizes: list[int], rows: list[np.ndarray], desired: float
-) -> Slope:
-    """exponent + (slope − desired)."""
-    slope = _slope(sizes, rows)
-    return Slope(float(exponent(table, role, letter)) + slope.value - desired, slope.error)
-
-
-def _slope(sizes: list[int], rows: list[np.ndarray]) -> Slope:
-    """The slope of the geometric mean over a role's layers; rows are (seeds,) or (seeds, layers), one a size."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        means = [np.exp(np.log(row).reshape(len(row), -1).mean(axis=1)) for row in rows]
-    return settled_slope(sizes, np.stack(means, axis=1))

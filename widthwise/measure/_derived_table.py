@@ -114,5 +114,4 @@ def completed(table: Parameterization, measured: set[Role], richness: Fraction) 
 def _without_depth(row: Scaling) -> Scaling:
     """A row without its powers of depth."""
     powers = {field.name: getattr(row, field.name) for field in dataclasses.fields(Scaling)}
-    zero = Fraction(0)
-    return Scaling(**{name: dataclasses.replace(p, depth=zero, base_depth=zero) for name, p in powers.items()})
+    return Scaling(**{name: dataclasses.replace(p, depth=ZERO, base_depth=ZERO) for name, p in powers.items()})

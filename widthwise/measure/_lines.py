@@ -20,11 +20,9 @@ from ._verdict import Line
 
 TOLERANCE = 0.05
 LARGEST_ERROR = 0.03
-# Of feedback, whose reconstruction changes as it learns; of errors and biases, where finite widths leave more; and over
-# depth, where everything carries a transient of (L − 2)/L (docs/theory.md D2).
+# Of feedback, whose reconstruction changes as it learns; and over depth, where everything carries a transient of
+# (L − 2)/L (docs/theory.md D2).
 LOOSE_TOLERANCE = 0.1
-# Of those; a readout's bias moves by a mean over eight examples of a few outputs, which seeds do not average as well.
-LOOSE_ERROR = 0.1
 LEAST_MOVEMENT = 0.01
 MOVES = ("movement", "output", "feedback")
 
@@ -95,7 +93,7 @@ def other_lines(
     if expected is not None and "error" in found[0]:
         for index, by_table in enumerate(predicted_errors(table, **counted)):
             rows = [one["error"][:, index] for one in found]
-            lines.append(_line("error", index + 1, sizes, rows, expected, by_table, math.nan, LOOSE_TOLERANCE))
+            lines.append(_line("error", index + 1, sizes, rows, expected, by_table, math.nan, TOLERANCE))
     if "feedback" in found[0]:
         ways = predicted_feedback_slopes(table, algorithm.feedback.optimizer)
         layers = found[0]["feedback"][0].shape[-1]
@@ -111,7 +109,7 @@ def other_lines(
         wanted = 0.0 if role is Role.OUTPUT_BIAS else richness - 0.5
         layer = _first_layer(built, role)
         by_table = vectors.get(role, math.nan)
-        lines.append(_line(str(role), layer, sizes, means, wanted, by_table, math.nan, LOOSE_TOLERANCE))
+        lines.append(_line(str(role), layer, sizes, means, wanted, by_table, math.nan, TOLERANCE))
     return tuple(lines)
 
 
@@ -147,7 +145,6 @@ def _line(
 ) -> Line:
     """One verdict; rows are all seeds' values, one a size; `moved`: NaN where nothing needs to."""
     slope, error = log_slope(sizes, np.stack(rows, axis=1))
-    largest = LARGEST_ERROR if tolerance == TOLERANCE else LOOSE_ERROR
-    within = abs(slope - expected) <= max(tolerance, 2 * error) and error <= largest
+    within = abs(slope - expected) <= max(tolerance, 2 * error) and error <= LARGEST_ERROR
     passed = bool(within and ((math.isnan(moved) and quantity not in MOVES) or moved >= LEAST_MOVEMENT))
     return Line(quantity, layer, slope, error, expected, float(by_table), moved, passed)

@@ -7,16 +7,21 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._errors import InputError
-from ..algorithms import Batch
-from ..network import Built, States
+from .._loss import Loss
+from ..algorithms import AbstractAlgorithm, Batch
+from ..network import Built, Network, States
 from ..parameterization import Parameterization
-from ..training import streams
+from ..training import make_step, start, streams
 
 Build = Callable[[int, PRNGKeyArray], Built]
 PROBE_SIZE = 8
+# Up to about this much of its own size a layer responds linearly to the rate.
+LINEAR_MOVEMENT = 0.3
 
 
 def increasing(sizes: Sequence[int], what: str = "widths") -> list[int]:
@@ -65,6 +70,77 @@ def rms(array: Array) -> Float[Array, ""]:
     return jnp.sqrt(jnp.mean(array**2))
 
 
+def state_rms(state: Any) -> Float[Array, " depth"]:
+    """The root mean square of a segment's state, over examples and units, layer by layer.
+
+    The state of a user's stage may be several arrays.
+    """
+    leaves = jax.tree.leaves(state)
+    total = sum(jnp.sum(leaf**2, axis=tuple(range(1, leaf.ndim))) for leaf in leaves)
+    return jnp.sqrt(total / sum(leaf.size // leaf.shape[0] for leaf in leaves))
+
+
 def layer_rms(states: States) -> Float[Array, " layers"]:
     """The root mean square of every layer's state, over examples and units."""
-    return jnp.concatenate([jnp.sqrt(jnp.mean(s**2, axis=tuple(range(1, s.ndim)))) for s in states])
+    return jnp.concatenate([state_rms(state) for state in states])
+
+
+def trained(
+    rule: AbstractAlgorithm,
+    transform: optax.GradientTransformationExtraArgs,
+    loss: Loss,
+    learner: Any,
+    batch: Batch,
+    key: PRNGKeyArray,
+    *,
+    rate: Float[Array, ""],
+    steps: int,
+) -> Any:
+    """The learner after some full-batch steps, of which one is compiled."""
+    step = make_step(rule, transform, loss)
+    held, frozen = eqx.partition(start(learner, transform, rate), eqx.is_array)
+
+    def again(_: Any, arrays: Any) -> Any:
+        return eqx.filter(step(eqx.combine(arrays, frozen), batch, key)[0], eqx.is_array)
+
+    return eqx.combine(jax.lax.fori_loop(0, steps, again, held), frozen).learner
+
+
+def each_seed(
+    measure: Callable[[AbstractAlgorithm, Network, PRNGKeyArray], Any],
+    built: Built,
+    algorithm: AbstractAlgorithm,
+    networks: Any,
+    seeds: int,
+) -> Any:
+    """A measurement of every seed's network, compiled once, one seed after the other: wide networks need the memory."""
+    static = eqx.filter(built.network, eqx.is_array, inverse=True)
+    rule_arrays, rule_static = eqx.partition(algorithm, eqx.is_array)
+
+    @jax.jit
+    def rows(rule: Any, rows: Any) -> Any:
+        whole = eqx.combine(rule, rule_static)
+        return jax.lax.map(lambda row: measure(whole, eqx.combine(row[0], static), row[1]), rows)
+
+    return rows(rule_arrays, (networks, order_keys(seeds)))
+
+
+def order_keys(seeds: int) -> Array:
+    """The key of each seed's probe."""
+    return jnp.stack([streams(seed).order for seed in range(seeds)])
+
+
+def over_widths(
+    build: Build,
+    table: Parameterization,
+    widths: Sequence[int],
+    seeds: int,
+    measure: Callable[[Built, Any], dict[str, Any]],
+    on_width: Callable[[int], None],
+) -> dict[str, np.ndarray]:
+    """What `measure(built, networks)` finds at each width: for each of its names an array (widths, seeds)."""
+    found = []
+    for width in widths:
+        on_width(width)
+        found.append(measure(*networks_of(build, table, width, seeds)))
+    return {name: np.stack([np.asarray(one[name], float) for one in found]) for name in found[0]}

@@ -30,8 +30,8 @@ from .._loss import Loss
 from ..algorithms import AbstractAlgorithm, Batch
 from ..network import Built, Network, Segment, States, each, forward, inputs, stage_at
 from ..parameterization import Role
-from ..training import make_step, optimizer, start, streams
-from ._probe import probe
+from ..training import optimizer
+from ._probe import layer_rms, order_keys, probe, rms, state_rms, trained
 
 # The weights' own scale leaves activations curved; at this part of it they are straight, and float32 still tells.
 SMALL = 2.0**-7
@@ -67,7 +67,7 @@ def forward_program(built: Built) -> Callable[[Any, int], Found]:
         return {"signal": signal, "branches": _branches(states)}
 
     compiled = jax.jit(lambda networks, keys: jax.lax.map(one, (networks, keys)))
-    return lambda networks, seeds: jax.device_get(compiled(networks, _keys(seeds)))
+    return lambda networks, seeds: jax.device_get(compiled(networks, order_keys(seeds)))
 
 
 def response_program(
@@ -93,24 +93,22 @@ def response_program(
     @jax.jit
     def all_seeds(rule_arrays: Any, networks: Any, keys: Array, rates: Any, rate: Array) -> Found:
         rule = eqx.combine(rule_arrays, rule_static)
-        step = make_step(rule, _with_rates(transform, rates), loss)
+        scaled = _with_rates(transform, rates)
 
         def one(row: tuple[Any, PRNGKeyArray]) -> Found:
             network = eqx.combine(row[0], static)
             batch = probe(built, row[1], rate.dtype)
             learner = rule.init(eqx.tree_at(lambda b: b.network, built, network), key=row[1])
             gradients, _ = rule.grads(rule.prepare(learner, batch, key=row[1]), batch, loss, key=row[1])
-            state = start(learner, transform, rate)
-            for _ in range(steps):
-                state, _ = step(state, batch, row[1])
-            return _compared(built, network, state.learner.network, gradients, batch, rate, deep)
+            updated = trained(rule, scaled, loss, learner, batch, row[1], rate=rate, steps=steps)
+            return _compared(built, network, updated.network, gradients, batch, rate, deep)
 
         return jax.lax.map(one, (networks, keys))
 
     def at(networks: Any, seeds: int, rates: Any, rate: float) -> Found:
         dtype = jax.tree.leaves(networks)[0].dtype
         rates = jax.tree.map(lambda value: jnp.asarray(value, dtype), rates)
-        found = jax.device_get(all_seeds(rule_arrays, networks, _keys(seeds), rates, jnp.asarray(rate, dtype)))
+        found = jax.device_get(all_seeds(rule_arrays, networks, order_keys(seeds), rates, jnp.asarray(rate, dtype)))
         return found | {"moved": float(np.median(found["moved"])), "rate": rate}
 
     def measured(networks: Any, seeds: int, rates: Any, rate: float | None, first: float = FIRST_RATE) -> Found:
@@ -157,7 +155,7 @@ def _compared(
     """One seed's network before and after its updates."""
     states, after = forward(network, batch.x), forward(updated, batch.x)
     seen = inputs(batch.x, states[:-1])
-    residual = jnp.sqrt(jnp.mean((batch.y - states[-1][0]) ** 2))
+    residual = rms(batch.y - states[-1][0])
     unit = rate * (residual if built.table.optimizer == "sgd" else 1)
 
     def own(index: int, role: Role) -> Array:
@@ -176,8 +174,8 @@ def _compared(
 
     readout = stage_at(network.segments[-1], 0)
     low, high = (jax.tree.map(lambda leaf: leaf[-1], held[-2]) for held in (states, after))
-    sizes = jnp.concatenate([state_rms(state) for state in states]).at[-1].set(residual)
-    moved = jnp.concatenate([state_rms(_difference(a, b)) for a, b in zip(after, states, strict=True)])
+    sizes = layer_rms(states).at[-1].set(residual)
+    moved = layer_rms(tuple(_difference(a, b) for a, b in zip(after, states, strict=True)))
     present = [role for role in Role if any(role in held for held in roles_of(built))]
     return {
         "moves": {role: through(role) for role in present} if deep else _by_role(built, own),
@@ -251,19 +249,8 @@ def _difference(a: Any, b: Any) -> Any:
     return jax.tree.map(jnp.subtract, a, b)
 
 
-def state_rms(state: Any) -> Float[Array, " depth"]:
-    """The root mean square of a segment's state, layer by layer."""
-    leaves = jax.tree.leaves(state)
-    total = sum(jnp.sum(leaf**2, axis=tuple(range(1, leaf.ndim))) for leaf in leaves)
-    return jnp.sqrt(total / sum(leaf.size // leaf.shape[0] for leaf in leaves))
-
-
 def _ratio(a: Any, b: Any) -> Float[Array, ""]:
     """RMS(a) / RMS(b) of two states of single layers."""
     return (
         state_rms(jax.tree.map(lambda leaf: leaf[None], a))[0] / state_rms(jax.tree.map(lambda leaf: leaf[None], b))[0]
     )
-
-
-def _keys(seeds: int) -> Array:
-    return jnp.stack([streams(seed).order for seed in range(seeds)])

@@ -23,11 +23,11 @@ from jaxtyping import Array, PRNGKeyArray
 from .._errors import InputError
 from .._loss import mse
 from ..algorithms import AbstractAlgorithm
-from ..network import Built, forward
+from ..network import Built, Network, forward
 from ..parameterization import Parameterization
 from ..theory import kernel_flow, neural_tangent_kernel
-from ..training import leaves_steps, make_step, optimizer, start, streams
-from ._probe import Build, increasing, networks_of, probe, rms
+from ..training import leaves_steps, optimizer
+from ._probe import Build, each_seed, increasing, over_widths, probe, rms, trained
 from ._slopes import log_slope
 
 QUANTITIES = ("movement", "kernel", "distance")
@@ -94,53 +94,36 @@ def richness(
     leaves_steps(algorithm, steps)
     if table.optimizer != "sgd":
         raise InputError(f"the table is for {table.optimizer}: the kernel regime is one of SGD; use optimizer 'sgd'")
-    keys = jnp.stack([streams(seed).order for seed in range(seeds)])
-    found: dict[str, list[np.ndarray]] = {name: [] for name in (*QUANTITIES, "learned")}
-    for width in widths:
-        on_width(width)
-        built, networks = networks_of(build, table, width, seeds)
-        if any(segment.stages.has_statistics for segment in built.network.segments):
-            raise InputError(
-                "batch normalization: its statistics change as weights do, beside what the kernel describes; "
-                "build the network with norm 'layer' or 'none'"
-            )
-        measured = _measured(built, algorithm, networks, keys, rate, steps, to_convergence)
-        for name, rows in found.items():
-            rows.append(np.asarray(measured[name], float))
-    whole = {name: np.stack(rows) for name, rows in found.items()}
+    whole = over_widths(
+        build, table, widths, seeds,
+        lambda built, networks: _measured(built, algorithm, networks, seeds, rate, steps, to_convergence), on_width,
+    )  # fmt: skip
     learned = whole.pop("learned")
     return Richness(tuple(widths), whole, learned)
 
 
 def _measured(
-    built: Built,
-    algorithm: AbstractAlgorithm,
-    networks: Any,
-    keys: Array,
-    rate: float,
-    steps: int,
-    to_convergence: bool,
-) -> dict[str, Array]:
-    """All quantities of one width, a seed after the other."""
-    transform = optimizer(built)
-    static = eqx.filter(built.network, eqx.is_array, inverse=True)
-    rule_arrays, rule_static = eqx.partition(algorithm, eqx.is_array)
+    built: Built, algorithm: AbstractAlgorithm, networks: Any, seeds: int, rate: float, steps: int, to_convergence: bool
+) -> dict[str, Any]:
+    """All quantities of one width.
 
-    def one(rule_arrays: Any, arrays: Any, key: PRNGKeyArray) -> dict[str, Array]:
-        rule = eqx.combine(rule_arrays, rule_static)
-        before = eqx.tree_at(lambda b: b.network, built, eqx.combine(arrays, static))
-        dtype = jax.tree.leaves(arrays)[0].dtype
-        batch, fresh = probe(built, key, dtype), probe(built, jax.random.fold_in(key, FRESH), dtype).x
-        step = make_step(rule, transform, mse)
-        held, frozen = eqx.partition(
-            start(rule.init(before, key=key), transform, jnp.asarray(rate, dtype)), eqx.is_array
+    **Raises:** `InputError` for batch normalization.
+    """
+    if any(segment.stages.has_statistics for segment in built.network.segments):
+        raise InputError(
+            "batch normalization: its statistics change as weights do, beside what the kernel describes; "
+            "build the network with norm 'layer' or 'none'"
         )
+    transform = optimizer(built)
 
-        def again(_: Any, arrays: Any) -> Any:
-            return eqx.filter(step(eqx.combine(arrays, frozen), batch, key)[0], eqx.is_array)
-
-        state = eqx.combine(jax.lax.fori_loop(0, steps, again, held), frozen)
-        after = eqx.tree_at(lambda b: b.network, before, state.learner.network)
+    def one(rule: AbstractAlgorithm, network: Network, key: PRNGKeyArray) -> dict[str, Array]:
+        before = eqx.tree_at(lambda b: b.network, built, network)
+        dtype = jax.tree.leaves(networks)[0].dtype
+        batch, fresh = probe(built, key, dtype), probe(built, jax.random.fold_in(key, FRESH), dtype).x
+        learner = trained(
+            rule, transform, mse, rule.init(before, key=key), batch, key, rate=jnp.asarray(rate, dtype), steps=steps
+        )
+        after = eqx.tree_at(lambda b: b.network, before, learner.network)
         misfit = batch.y - before.network(batch.x)
         kernel, cross = (neural_tangent_kernel(before, batch.x, to) for to in (batch.x, fresh))
         # The loss is a mean over the batch, the kernel's flow one of the sum.
@@ -154,5 +137,4 @@ def _measured(
             "learned": 1 - rms(batch.y - after.network(batch.x)) / rms(misfit),
         }
 
-    rows = jax.jit(lambda rule, rows: jax.lax.map(lambda row: one(rule, *row), rows))
-    return rows(rule_arrays, (networks, keys))
+    return each_seed(one, built, algorithm, networks, seeds)

@@ -19,8 +19,12 @@ class Verdict:
 
 
 def verdicts(payload: Payload) -> list[Verdict]:
-    """One verdict for each algorithm, parameterization, optimizer, axis and, on a grid of sizes, other size."""
-    return [Verdict(group.title, sentence(group), transfers(group)) for group in groups(payload)]
+    """One verdict for each algorithm, parameterization, optimizer, axis and, on a grid of sizes, other size.
+
+    A tuned rate verified at one size asks only whether it holds there: `verifications` answers.
+    """
+    found = [group for group in groups(payload) if len(group.sizes) > 1 or not payload.get("verification")]
+    return [Verdict(group.title, sentence(group), transfers(group)) for group in found]
 
 
 def verifications(payload: Payload) -> list[Verdict]:

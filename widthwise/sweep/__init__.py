@@ -1,5 +1,9 @@
 """Sweeps: groups of runs in one program each, a store that loses nothing, and the transfer summary."""
 
+from ._files import content_hash as content_hash
+from ._files import jsonable as jsonable
+from ._files import read_json as read_json
+from ._files import write_json as write_json
 from ._group import Group as Group
 from ._group import Member as Member
 from ._group import members as members
@@ -13,12 +17,8 @@ from ._run import group_runner as group_runner
 from ._run import run_group as run_group
 from ._search import SEARCHES as SEARCHES
 from ._store import RunStore as RunStore
-from ._store import content_hash as content_hash
-from ._store import jsonable as jsonable
 from ._store import read as read
-from ._store import read_json as read_json
 from ._store import stream as stream
-from ._store import write_json as write_json
 from ._stored import stored_payload as stored_payload
 from ._summary import summarize as summarize
 from ._transfer import TransferResult as TransferResult

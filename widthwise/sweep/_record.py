@@ -9,9 +9,9 @@ import jax
 import numpy as np
 
 from .. import __version__
+from ._files import content_hashes
 from ._group import Member
 from ._run import Rows
-from ._store import content_hashes
 
 Records = list[dict[str, Any]]
 

@@ -1,22 +1,18 @@
 """A run directory: its spec, its append-only records, one lock. Nothing in it is ever executed."""
 
-import errno
 import fcntl
-import hashlib
 import json
-import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
 from pathlib import Path
-from typing import Any, Literal, NoReturn, final
+from typing import Any, Literal, final
 
 from .._errors import InputError
+from ._files import LONGEST_LINE, bounded, dumps, explained, fail, jsonable, loads, plain, sync_names, write_json
 
 SCHEMA_VERSION = 1
-LONGEST_LINE = 10_000_000  # bytes; a run directory may come from anyone, its size must not exhaust memory
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @final
@@ -57,14 +53,14 @@ class RunStore:
         kind, spec or schema version, or cannot be written.
         """
         home = Path(directory)
-        with ExitStack() as stack, _explained(home):
+        with ExitStack() as stack, explained(home):
             _make(home)
             stack.enter_context(_locked(home))
             _check_spec(home / "spec.json", kind, jsonable(spec))
-            file = stack.enter_context(_plain(home / "records.jsonl").open("ab", buffering=0))
+            file = stack.enter_context(plain(home / "records.jsonl").open("ab", buffering=0))
             store = cls(home, file)
             store._recover()
-            _sync_names(home)
+            sync_names(home)
             store._open = stack.pop_all()
         return store
 
@@ -95,10 +91,10 @@ class RunStore:
         **Returns:** their records, in the order of the hashes.
         """
         path = self.directory / "records.jsonl"
-        with _explained(path), _plain(path).open("rb") as file:
+        with explained(path), plain(path).open("rb") as file:
             for name in hashes:
                 file.seek(self._offsets[name])
-                record = _loads(file.readline(LONGEST_LINE + 1))
+                record = loads(file.readline(LONGEST_LINE + 1))
                 if record is None or record.get("hash") != name:
                     raise InputError(f"{path} was changed by another program: run the same command again")
                 yield record
@@ -127,7 +123,7 @@ class RunStore:
         for record in records:
             if not isinstance(record.get("hash"), str) or "group" not in record:
                 raise ValueError(f"a record needs a hash and a group, received {sorted(record)}")
-            lines.append(_dumps({**record, "schema_version": SCHEMA_VERSION}) + b"\n")
+            lines.append(dumps({**record, "schema_version": SCHEMA_VERSION}) + b"\n")
             if len(lines[-1]) > LONGEST_LINE:
                 raise InputError(
                     f"the record of run {record['hash']} has {len(lines[-1])} bytes, expected at most "
@@ -151,7 +147,7 @@ class RunStore:
                 with suppress(OSError):
                     self._file.truncate(end)
             if isinstance(error, OSError):
-                _fail(self.directory, error)
+                fail(self.directory, error)
             raise
         return end
 
@@ -178,7 +174,7 @@ def read(directory: str | os.PathLike[str]) -> tuple[dict[str, Any], list[dict[s
     **Raises:** `InputError` if it is missing, has another schema version or is not readable.
     """
     home = Path(directory)
-    with _explained(home):
+    with explained(home):
         _of_a_run(home)
         return _read_spec(home / "spec.json"), list(_records(home / "records.jsonl").values())
 
@@ -191,7 +187,7 @@ def stream(directory: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     **Raises:** `InputError` as `read` does.
     """
     home = Path(directory)
-    with _explained(home):
+    with explained(home):
         _of_a_run(home)
         path = home / "records.jsonl"
         if not os.path.lexists(path):
@@ -200,133 +196,17 @@ def stream(directory: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
         yield from (record for end, record in _scan(path) if record is not None and last.get(record["hash"]) == end)
 
 
-def read_json(path: str | os.PathLike[str], longest: int = LONGEST_LINE) -> Any:
-    """Reads a JSON file that may come from anyone: plain data or nothing.
-
-    **Arguments:** `path`: the file; `longest`: bytes that it may have.
-
-    **Returns:** what it holds.
-
-    **Raises:** `InputError` if it is missing, too long, no JSON, a link or a device.
-    """
-    path = Path(path)
-    with _explained(path):
-        text = _bounded(path, longest)
-    try:
-        return json.loads(text, parse_constant=_refused)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON: {error}; run the command that wrote it again") from None
-
-
-def write_json(path: str | os.PathLike[str], payload: Any) -> None:
-    """Writes a JSON file so that readers see the old content or the new, never a part.
-
-    **Arguments:** `path`: the file; `payload`: anything that `jsonable` takes.
-
-    **Raises:** `InputError` if the file cannot be written, or is a link or a device.
-    """
-    path = Path(path)
-    text = json.dumps(jsonable(payload), indent=1, allow_nan=False) + "\n"
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with _explained(path):
-        _plain(path)
-        try:
-            scratch.unlink(missing_ok=True)
-            with scratch.open("x", encoding="ascii") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            scratch.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                scratch.unlink(missing_ok=True)
-            raise
-    _sync_names(path.parent)
-
-
-def jsonable(value: Any) -> Any:
-    """The value in JSON's own types: arrays as lists, numbers that are not finite as null.
-
-    **Arguments:** `value`: dicts, lists, tuples, scalars, or anything with `tolist` (NumPy, JAX).
-
-    **Returns:** a value that `json` reads back unchanged.
-
-    >>> jsonable({"loss": float("inf"), "widths": (64, 128)})
-    {'loss': None, 'widths': [64, 128]}
-    """
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): jsonable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [jsonable(item) for item in value]
-    return jsonable(value.tolist()) if hasattr(value, "tolist") else value
-
-
-def content_hash(spec: dict[str, Any]) -> str:
-    """A name for a spec: equal content has an equal hash, whatever the order of its keys.
-
-    **Arguments:** `spec`: anything that `jsonable` takes.
-
-    **Returns:** the first 16 hexadecimal digits of the SHA-256 of its canonical JSON.
-
-    >>> content_hash({"width": 64, "rate": 0.5}) == content_hash({"rate": 0.5, "width": 64})
-    True
-    """
-    return content_hashes(spec, [{}])[0]
-
-
-def content_hashes(spec: dict[str, Any], variations: Iterable[dict[str, Any]]) -> list[str]:
-    """The hashes of a spec with some fields in addition, one for each variation: what all share is converted once.
-
-    >>> content_hashes({"width": 64}, [{"seed": 0}])[0] == content_hash({"width": 64, "seed": 0})
-    True
-    """
-    plain = jsonable(spec)
-    return [hashlib.sha256(_compact(plain | jsonable(one), sort_keys=True)).hexdigest()[:16] for one in variations]
-
-
-def _dumps(value: Any) -> bytes:
-    return _compact(jsonable(value))
-
-
-def _compact(value: Any, sort_keys: bool = False) -> bytes:
-    return json.dumps(value, sort_keys=sort_keys, separators=(",", ":"), allow_nan=False).encode("ascii")
-
-
-def _refused(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
-
-
-def _loads(text: bytes) -> dict | None:
-    try:
-        value = json.loads(text, parse_constant=_refused)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _bounded(path: Path, longest: int) -> bytes:
-    """A plain file's content; one that is too large is refused before any of it is read."""
-    with _plain(path).open("rb") as file:
-        # It may grow meanwhile.
-        text = b"" if (large := os.fstat(file.fileno()).st_size > longest) else file.read(longest + 1)
-    if large or len(text) > longest:
-        raise InputError(f"{path} is larger than {longest} bytes: this program has not written it")
-    return text
-
-
 def _scan(path: Path) -> Iterator[tuple[int, dict | None]]:
     """For each whole line the offset of its end, and its record or None where it is corrupt."""
     end = 0
-    with _plain(path).open("rb") as file:
+    with plain(path).open("rb") as file:
         while line := file.readline(LONGEST_LINE + 1):
             if len(line) > LONGEST_LINE:
                 raise InputError(f"{path}: a line is over {LONGEST_LINE} bytes, remove it or use another --out")
             if not line.endswith(b"\n"):
                 return
             end += len(line)
-            record = _loads(line)
+            record = loads(line)
             if record is None or not isinstance(record.get("hash"), str) or "schema_version" not in record:
                 yield end, None
             else:
@@ -348,7 +228,7 @@ def _of_a_run(home: Path) -> None:
 
 
 def _read_spec(path: Path) -> dict[str, Any]:
-    content = _loads(_bounded(path, LONGEST_LINE))
+    content = loads(bounded(path, LONGEST_LINE))
     if content and "schema_version" in content:
         _of_this_version(content, path)
         if isinstance(content.get("spec"), dict) and isinstance(content.get("kind"), str):
@@ -368,7 +248,7 @@ def _of_this_version(content: dict, path: Path) -> dict:
 
 
 def _check_spec(path: Path, kind: str, spec: dict) -> None:
-    if not _plain(path).exists():
+    if not plain(path).exists():
         write_json(path, {"schema_version": SCHEMA_VERSION, "kind": kind, "spec": spec})
         return
     stored = _read_spec(path)
@@ -415,7 +295,7 @@ def _make(home: Path) -> None:
 
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
-    with _plain(home / "lock").open("a+b", buffering=0) as file:
+    with plain(home / "lock").open("a+b", buffering=0) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -428,39 +308,3 @@ def _locked(home: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(b"%d\n" % os.getpid())
         yield  # the kernel gives the lock up with the file, also at kill -9
-
-
-def _plain(path: Path) -> Path:
-    # Through a link a run directory from elsewhere could reach any file; a pipe would block for ever.
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise InputError(f"{path} is a link or no plain file, expected a plain file: remove it, or use another path")
-    return path
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        _fail(path, error)
-
-
-def _fail(path: Path, error: OSError) -> NoReturn:
-    if error.errno in _FULL:
-        raise InputError(
-            f"the disk is full ({error.strerror}) at {path}: nothing stored was lost; "
-            "free some space and the same command resumes"
-        ) from error
-    raise InputError(
-        f"cannot use {path} ({error.strerror}), expected a place with the right permissions: "
-        "nothing stored was lost; mend it, or use another path"
-    ) from error
-
-
-def _sync_names(directory: Path) -> None:
-    with suppress(OSError):  # some network file systems cannot sync a directory
-        handle = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

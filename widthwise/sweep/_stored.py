@@ -4,7 +4,8 @@ import os
 from typing import Any
 
 from .._errors import InputError
-from ._store import jsonable, read
+from ._files import jsonable
+from ._store import read
 from ._summary import summarize
 from ._transfer import CURVE_FIELDS, SCHEMA_VERSION, costs
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..report import verdicts, verifications
-from ._store import jsonable
+from ._files import jsonable
 
 Row = dict[str, Any]
 

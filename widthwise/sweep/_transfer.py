@@ -20,24 +20,23 @@ import numpy as np
 from .._errors import InputError
 from .._loss import Loss, mse
 from ..algorithms import AbstractAlgorithm
+from ..config import LARGEST_LOG2
 from ..data import Dataset
 from ..inference import Automatic
 from ..network import Built
 from ..parameterization import Parameterization, to_json
 from ..report import activity_figure, save, transfer_figure, write
 from ..training import SETTLED, UnsettledWarning
+from ._files import jsonable, write_json
 from ._group import Group, with_activity_rate
 from ._record import Records, device, records, run_names, versions
 from ._run import OnRuns, Rows, Training, run_group
-from ._store import jsonable, write_json
 from ._summary import summarize
 from ._text import summary_text
 
 # 2: runs also differ by their activity rate.
 SCHEMA_VERSION = 2
 MOST_RATES = 1000
-# 2^±126 are the ends of float32's normal numbers.
-LARGEST_LOG2 = 126.0
 CURVE_FIELDS = (
     "algorithm",
     "parameterization",

@@ -46,8 +46,8 @@ def in_processes(tasks: Sequence[Task], workers: int) -> Engine:
                 while queue and len(pool) < workers:
                     worker = _Worker(queue.popleft())
                     pool[worker.pipe] = worker
-                for pipe in connection.wait(list(pool)):
-                    worker = pool[pipe]  # type: ignore[index]
+                ready = connection.wait(list(pool))
+                for worker in [worker for pipe, worker in pool.items() if pipe in ready]:
                     kind, told = worker.heard()
                     if kind == "runs":
                         on_runs(told)

@@ -15,9 +15,9 @@ from typing import Any
 
 from ..._errors import InputError
 from ...data import cache_folder, private_folder
+from .._files import LONGEST_LINE, content_hash, read_json, write_json
 from .._record import Records
 from .._run import OnRuns
-from .._store import LONGEST_LINE, content_hash, read_json, write_json
 from .._transfer import Ended, Engine
 from ._task import Task, balanced, not_ended, train_task
 
