@@ -74,6 +74,23 @@ def test_or_by_two_standard_errors_which_must_be_small(passed):
     assert passed([0.0, 0.0, 0.0], spread=0.0301) == [False] * 3
 
 
+def test_where_only_seeds_are_wanting_nothing_is_decided(verdict):
+    def check(lines):
+        return CoordinateCheck(lines, (8, 64), 4, 4, 0.1, None, None)
+
+    vague = verdict([0.06, 0.0, 0.0], spread=0.0301)
+    assert [line.uncertain for line in vague] == [True] * 3
+    assert check(vague).verdicts["rates will not transfer"] is None
+    assert not check(vague).passed
+    assert "NOT DECIDED" in str(check(vague))
+    assert "will not transfer" not in str(check(vague))
+    # One that is wrong whatever its error, or stands still, decides.
+    for other in (verdict([0.07, 0.0, 0.0], spread=0.0301), verdict([0.0, 0.0, 0.0], spread=0.0301, moved=0.0)):
+        assert not other[0].uncertain
+        assert check((other[0], *vague[1:])).verdicts["rates will not transfer"] is True
+    assert not any(line.uncertain for line in verdict([0.0, 0.0, 0.0], spread=0.0299))
+
+
 def test_a_network_that_does_not_move_passes_nothing(passed):
     assert passed([0, 0, 0], moved=0.0101) == [True] * 3
     assert passed([0, 0, 0], moved=0.0099) == [False] * 3
@@ -227,7 +244,7 @@ def test_a_right_table_passes():
     payload = json.loads(json.dumps(jsonable(check.to_json()), allow_nan=False))
     assert payload["passed"] is True
     assert set(payload["verdicts"].values()) == {False, None}
-    keys = {"quantity", "layer", "slope", "se", "expected", "predicted", "movement_min", "passed"}
+    keys = {"quantity", "layer", "slope", "se", "expected", "predicted", "movement_min", "passed", "uncertain"}
     assert [set(line) for line in payload["lines"]] == [keys] * 3
     assert {"lines", "rate", "output_precision", "passed"} <= set(payload)
     assert "passed" in str(check).splitlines()[-1]

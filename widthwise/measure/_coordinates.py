@@ -160,7 +160,9 @@ def _measure(
             movement, relative = _movement(before, after, batch, unit)
             way = feedback_movement(learner, updated, before)
             moved = {"movement": movement, "relative": relative} | ({} if way is None else {"feedback": way})
-            return moved | {"vectors": _vectors(built, network, updated.network, seen, before, unit, shared)}
+            # Later steps fit what examples share before all else: of biases the first alone tells the exponent.
+            once = trained(rule, transform, loss, learner, batch, key, rate=rate, steps=1).network
+            return moved | {"vectors": _vectors(built, network, once, seen, before, unit, shared)}
 
         return found | jax.lax.map(moved, rates.astype(dtype))
 
@@ -193,7 +195,7 @@ def _vectors(
     unit: Float[Array, ""],
     shared: Float[Array, ""],
 ) -> dict[Role, Float[Array, " layers"]]:
-    """Movement by the biases, gains and offsets of each role alone: of biases over `shared`, of others over `unit`.
+    """First movement by the biases, gains, offsets of each role alone: of biases over `shared`, of others over `unit`.
 
     Those that normalize by the batch are left out, as one layer's update changes their statistics in others.
     """

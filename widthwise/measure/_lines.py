@@ -145,6 +145,10 @@ def _line(
 ) -> Line:
     """One verdict; rows are all seeds' values, one a size; `moved`: NaN where nothing needs to."""
     slope, error = log_slope(sizes, np.stack(rows, axis=1))
-    within = abs(slope - expected) <= max(tolerance, 2 * error) and error <= LARGEST_ERROR
-    passed = bool(within and ((math.isnan(moved) and quantity not in MOVES) or moved >= LEAST_MOVEMENT))
-    return Line(quantity, layer, slope, error, expected, float(by_table), moved, passed)
+    within = abs(slope - expected) <= max(tolerance, 2 * error)
+    moves = (math.isnan(moved) and quantity not in MOVES) or moved >= LEAST_MOVEMENT
+    sure = error <= LARGEST_ERROR
+    return Line(
+        quantity, layer, slope, error, expected, float(by_table), moved,
+        passed=bool(within and moves and sure), uncertain=bool(within and moves and not sure),
+    )  # fmt: skip
