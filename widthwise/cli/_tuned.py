@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .._errors import InputError
-from ..config import LARGEST_LOG2, Run, checked
+from ..config import Run, checked
 
 VERSION = 1
 LONGEST = 50_000_000
@@ -68,6 +68,8 @@ def read_tuned(path: str) -> Tuned:
 
 
 def _log2(file: Path, name: str, value: Any) -> float:
+    from ..sweep import LARGEST_LOG2
+
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or abs(value) > LARGEST_LOG2:
         raise InputError(

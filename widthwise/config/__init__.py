@@ -3,7 +3,6 @@
 from ._names import ALGORITHMS as ALGORITHMS
 from ._names import CONVOLUTIONAL as CONVOLUTIONAL
 from ._names import FEEDBACKS as FEEDBACKS
-from ._names import LARGEST_LOG2 as LARGEST_LOG2
 from ._names import LOSSES as LOSSES
 from ._names import MATMULS as MATMULS
 from ._names import NETWORKS as NETWORKS

@@ -120,10 +120,6 @@ def found(name: str, dictionary: dict[str, str]) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-# 2^±126 are the ends of float32's normal numbers.
-LARGEST_LOG2 = 126.0
-
-
 def flags(given: Iterable[str]) -> str:
     """Settings as they are written on the command line."""
     return ", ".join("--" + name.replace("_", "-") for name in given)

@@ -21,6 +21,7 @@ from ._store import read as read
 from ._store import stream as stream
 from ._stored import stored_payload as stored_payload
 from ._summary import summarize as summarize
+from ._transfer import LARGEST_LOG2 as LARGEST_LOG2
 from ._transfer import TransferResult as TransferResult
 from ._transfer import grid as grid
 from ._transfer import run_sweep as run_sweep

@@ -20,7 +20,6 @@ import numpy as np
 from .._errors import InputError
 from .._loss import Loss, mse
 from ..algorithms import AbstractAlgorithm
-from ..config import LARGEST_LOG2
 from ..data import Dataset
 from ..inference import Automatic
 from ..network import Built
@@ -37,6 +36,8 @@ from ._text import summary_text
 # 2: runs also differ by their activity rate.
 SCHEMA_VERSION = 2
 MOST_RATES = 1000
+# 2^±126 are the ends of float32's normal numbers.
+LARGEST_LOG2 = 126.0
 CURVE_FIELDS = (
     "algorithm",
     "parameterization",
