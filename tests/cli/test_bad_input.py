@@ -44,6 +44,10 @@ BAD = {
     # Networks of images: ok.npz has none, digits have 8 x 8 pixels.
     TRAIN + "--network cnn": "--network cnn reads images, and ok.npz has none",
     TRAIN + "--network cnm": "'cnm': did you mean 'cnn'",
+    "check --times 4 1": "--times [4, 1]: expected increasing numbers of steps",
+    "check --times 1 4 --steps 4": "--steps 4 and --times [1, 4]: give one of them",
+    "check --against mup": "that is the table under test",
+    "check --desiderata --times 1 --out a.png": "--times, --out: the desiderata are of the first update's direction",
     TRAIN + "--pool max": "--pool: of networks of images (cnn, vgg, residual_cnn), not of mlp",
     TRAIN + "--data digits --network cnn --channels 4,M": "--channels 4,M: of vgg, not of cnn",
     TRAIN + "--data digits --network cnn --pool mx": "'mx': did you mean 'max'",

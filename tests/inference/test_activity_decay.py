@@ -68,8 +68,8 @@ def test_linear_equilibrium_is_the_dense_solution(residual):
     flat, unflat = ravel_pytree(start.states)
     energy = energy_of_states(problem, start)
     # F is quadratic: one Newton step from anywhere.
-    gradient = jax.grad(lambda v: energy(unflat(v)))(flat)
-    hessian = jax.hessian(lambda v: energy(unflat(v)))(flat)
+    gradient = jax.jit(jax.grad(lambda v: energy(unflat(v))))(flat)
+    hessian = jax.jit(jax.hessian(lambda v: energy(unflat(v))))(flat)
     expected = unflat(flat - jnp.linalg.solve(hessian, gradient))
     without = problem_of(activation="linear", residual=residual, decay=None)
     undecayed, _ = OutputSpaceSolve()(without, without.start())

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._errors import InputError
-from ..config import LOSSES, algorithm_of, build_of, found, optimizer_settings, table_of
+from ..config import LOSSES, Run, algorithm_of, build_of, found, label_of, optimizer_settings, table_of
 from ..parameterization import fraction
 from ._flags import Parser, add_run_flags, given
 from ._output import progress, run_from, use_dtype, write_result
@@ -20,42 +20,97 @@ PROBE_EPSILON = 1e-12
 
 def run(arguments: Sequence[str]) -> int:
     """Check a parameterization; exit code 1 where a line fails."""
+    values = _parser().parse_all(arguments)
+    settings = given(values)
+    times = _times(values, settings)
+    if values.desiderata:
+        _refuse_unused(settings, values)
+    if values.depths is not None:
+        _refuse_sizes(settings, values.depths)
+    widths = settings.pop("width", list(WIDTHS))
+    specs = [_spec(settings, name) for name in (None, values.against)[: 1 if values.against is None else 2]]
+    if len({label_of(spec) for spec in specs}) < len(specs):
+        raise InputError(f"--against {values.against}: that is the table under test; name another")
+    use_dtype(specs[0])
+    sizes = widths if values.depths is None else values.depths
+    bar = progress(len(sizes) * len(specs) * len(times), "widths" if values.depths is None else "depths")
+    checks, rate = {}, values.rate
+    try:
+        for spec in specs:
+            for steps in times:
+                title = label_of(spec) if len(times) == 1 else f"{label_of(spec)}, steps: {steps}"
+                checks[title] = check = _checked(spec, values, settings, widths, steps, rate, bar)
+                # All times of a table have the rate of the first, each table its own.
+                rate = getattr(check, "rate", None) if len(times) > 1 and steps != times[-1] else values.rate
+    finally:
+        bar.close()
+    for title, check in checks.items():
+        print(f"{title}:\n{check}" if len(checks) > 1 else check)
+    payloads = {title: check.to_json() for title, check in checks.items()}
+    write_result(values.json, payloads if len(payloads) > 1 else next(iter(payloads.values())))
+    if values.out is not None:
+        from ..report import save, slopes_figure
+
+        print(f"figure: {save(slopes_figure(payloads), values.out)}")
+    under_test = list(checks.values())[: len(times)]
+    return 0 if all(check.passed for check in under_test) else 1
+
+
+def _parser() -> Parser:
     parser = Parser(prog="widthwise check", description="Movement of every layer against width, and its verdict.")
     add_run_flags(parser, "check")
     parser.add_argument("--depths", nargs="+", type=int, metavar="DEPTH", help="over depth instead, at one width")
+    parser.add_argument("--times", nargs="+", type=int, metavar="STEPS", help="after each of these numbers of steps")
     parser.add_argument("--rate", type=float, help="base rate (chosen at the smallest width)")
     parser.add_argument("--seeds", type=int, default=16, help="paired over widths (16)")
     parser.add_argument(
         "--desiderata", action="store_true",
         help="of the first update instead, without a rate: is every layer's part in it of order one?",
     )  # fmt: skip
+    parser.add_argument(
+        "--against", metavar="TABLE", help="a second parameterization, measured beside it; it does not decide"
+    )
+    parser.add_argument("--out", metavar="FILE", help="draw the slopes: .png, .svg or .pdf")
     parser.add_argument("--json", metavar="FILE", help="write the lines")
-    values = parser.parse_all(arguments)
-    settings = given(values)
-    if values.desiderata:
-        _refuse_unused(settings, values.rate, values.depths)
-    if values.depths is not None:
-        _refuse_sizes(settings, values.depths)
-    widths = settings.pop("width", list(WIDTHS))
-    axis, sizes = ("width", widths) if values.depths is None else ("depth", values.depths)
+    return parser
+
+
+def _times(values: Any, settings: dict[str, Any]) -> list[int | None]:
+    """After how many steps to look; None for as many as one check takes."""
+    if values.times is None:
+        return [settings.get("steps")]
+    if "steps" in settings:
+        raise InputError(f"--steps {settings['steps']} and --times {values.times}: give one of them")
+    if values.times != sorted(set(values.times)) or values.times[0] < 1:
+        raise InputError(f"--times {values.times}: expected increasing numbers of steps, of at least 1, as 1 4 16")
+    return list(values.times)
+
+
+def _spec(settings: dict[str, Any], other: str | None) -> Run:
+    """The run of the table under test, or of the other one."""
+    chosen = dict(settings) if other is None else settings | {"parameterization": other}
     # Beside another name than `richness`, r says what to expect of the movement, not which table to make.
-    richness = settings.get("richness")
-    if settings.get("parameterization") != "richness":
-        settings.pop("richness", None)
-    spec = run_from(settings)
-    use_dtype(spec)
+    if chosen.get("parameterization") != "richness":
+        chosen.pop("richness", None)
+    return run_from(chosen)
+
+
+def _checked(
+    spec: Run, values: Any, settings: dict[str, Any], widths: list[int], steps: int | None, rate: float | None, bar: Any
+) -> Any:
+    """One table's check, or its desiderata."""
     from ..measure import coordinate_check, desiderata
     from ..network import Built
 
     table = table_of(spec)
     rule = algorithm_of(spec, table)
     chosen = {"epsilon": PROBE_EPSILON} | optimizer_settings(spec, table)
+    axis = "width" if values.depths is None else "depth"
 
     def build(size: int, key: Any) -> Built:
         fixed = {} if values.depths is None else {"width": widths[0]}
         return build_of(spec.model_copy(update=fixed | {axis: size}), table, IN_SIZE, OUT_SIZE, IMAGE_SHAPE)(key)
 
-    bar = progress(len(sizes), f"{axis}s")
     shared: dict[str, Any] = {
         "widths": widths,
         "seeds": values.seeds,
@@ -63,26 +118,20 @@ def run(arguments: Sequence[str]) -> int:
         "epsilon": chosen["epsilon"],
         "on_width": lambda size: bar.advance(1, f"{axis} {size}"),
     }
-    try:
-        if values.desiderata:
-            check: Any = desiderata(build, rule, table, **shared)
-        else:
-            check = coordinate_check(
-                build,
-                rule,
-                table,
-                depths=values.depths,
-                steps=4 if spec.steps is None else spec.steps,
-                rate=values.rate,
-                richness=None if richness is None else fraction(richness),
-                momentum=chosen["momentum"],
-                **shared,
-            )
-    finally:
-        bar.close()
-    print(check)
-    write_result(values.json, check.to_json())
-    return 0 if check.passed else 1
+    if values.desiderata:
+        return desiderata(build, rule, table, **shared)
+    richness = settings.get("richness")
+    return coordinate_check(
+        build,
+        rule,
+        table,
+        depths=values.depths,
+        steps=4 if steps is None else steps,
+        rate=rate,
+        richness=None if richness is None else fraction(richness),
+        momentum=chosen["momentum"],
+        **shared,
+    )
 
 
 def _refuse_sizes(settings: dict[str, Any], depths: list[int]) -> None:
@@ -97,11 +146,10 @@ def _refuse_sizes(settings: dict[str, Any], depths: list[int]) -> None:
         raise InputError(f"--depths {depths} with --widths {settings['width']}: over depth, give one width")
 
 
-def _refuse_unused(settings: dict[str, Any], rate: float | None, depths: list[int] | None) -> None:
-    """What the first update's direction does not depend on."""
+def _refuse_unused(settings: dict[str, Any], values: Any) -> None:
+    """What the first update's direction does not depend on, and the figure, which is of slopes against desired ones."""
     unused: list[str] = [name for name in ("steps", "momentum") if name in settings]
-    unused += ["rate"] if rate is not None else []
-    unused += ["depths"] if depths is not None else []
+    unused += [name for name in ("rate", "depths", "times", "out") if getattr(values, name) is not None]
     if settings.get("parameterization") != "richness" and "richness" in settings:
         unused.append("richness")
     if unused:

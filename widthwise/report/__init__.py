@@ -12,6 +12,7 @@ from ._plane import plane_figure as plane_figure
 from ._save import SUFFIXES as SUFFIXES
 from ._save import save as save
 from ._save import svg as svg
+from ._slopes import slopes_figure as slopes_figure
 from ._surfaces import activity_figure as activity_figure
 from ._tables import Table as Table
 from ._tables import failures_table as failures_table
