@@ -40,6 +40,7 @@ COMPILED_QUICKLY = {
     "test_desiderata",
     "test_gradient_limits",
     "test_kernel",
+    "test_prefactor",
     "test_richness",
     "test_measured_conditioning",
     "test_theory_verb",

@@ -57,9 +57,11 @@ def test_depth_does_not_add_to_compile_time():
     def seconds(depth):
         built = ww.residual_mlp(64, 8, 10, depth=depth, table=table, key=streams(0).init)
         rule = ww.PredictiveCoding(ww.ErrorDescent(iterations=2))
-        return min(ww.train(built, rule, data, rate=0.01, steps=1, batch_size=32).compile_seconds for _ in range(2))
+        return ww.train(built, rule, data, rate=0.01, steps=1, batch_size=32).compile_seconds
 
-    assert seconds(128) <= 1.5 * seconds(8)
+    # In turns, so that what else the machine does is shared; compiled anew each time.
+    pairs = [(seconds(128), seconds(8)) for _ in range(2)]
+    assert min(deep for deep, _ in pairs) <= 1.5 * min(shallow for _, shallow in pairs)
 
 
 def test_type_checkers_see_the_same_names():

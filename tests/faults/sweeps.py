@@ -21,7 +21,13 @@ PATIENCE = 900
 
 
 def start(folder, line, out, *, environment=None, before=None):
-    """The sweep in a process group of its own, as from a terminal."""
+    """The sweep in a process group of its own, as from a terminal: a shell's background job would ignore Ctrl-C."""
+
+    def prepared():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if before is not None:
+            before()
+
     return subprocess.Popen(
         [sys.executable, "-m", "widthwise", *line.split(), "--out", str(out)],
         cwd=folder,
@@ -31,7 +37,7 @@ def start(folder, line, out, *, environment=None, before=None):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=before,
+        preexec_fn=prepared,
     )
 
 

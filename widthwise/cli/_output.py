@@ -75,6 +75,8 @@ def table_text(payload: dict[str, Any]) -> str:
     details += [f"base depth {payload['base']['depth']}", f"gamma_bar {payload['gamma_bar']}"]
     if payload["richness"] is not None:
         details.append(f"richness {payload['richness']}")
+    if payload["gamma_0"] != 1:
+        details.append(f"gamma_0 {payload['gamma_0']:g}")
     lines = [head, ", ".join(details), "", f"{'role':14s}" + "".join(f"{letter:>8s}" for letter in LETTERS)]
     deep = any(row[f"{letter}_depth"] != "0" for row in payload["roles"].values() for letter in LETTERS)
     for role, row in payload["roles"].items():

@@ -111,6 +111,7 @@ TABLE = (
     "weight_decay_kind",
     "base_width",
     "base_depth",
+    "gamma_0",
 )
 
 

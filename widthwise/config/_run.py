@@ -113,6 +113,9 @@ class Run(pydantic.BaseModel):
     batch_size: int = _field(64, RUN + THEORY, "examples in a batch")
     base_width: int | None = _field(None, ALL + THEORY + DERIVE, "width at which all parameterizations coincide (64)")
     base_depth: int | None = _field(None, ALL + THEORY, "depth at which they coincide (8)")
+    gamma_0: float | None = _field(
+        None, ALL + THEORY, "prefactor of the richness: features move so many times as much (1)"
+    )
     devices: int = _field(1, "train", "that share each batch; on a CPU, cores")
     mesh: str | None = _field(None, "train", "data=2,model=2: devices that share each batch, times the width")
     validation: int | None = _field(None, "train", "hold out the last N training examples")

@@ -113,6 +113,7 @@ def _maps(built: Built) -> list[tuple[Role, Size]]:
             depth=size.depth,
             base_width=size.base_width,
             base_depth=size.base_depth,
+            prefactor=size.prefactor,
         )
         for role, size in zip(roles, built.sizes[1:], strict=True)
     ]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -43,6 +44,7 @@ def to_json(table: Parameterization) -> dict[str, Any]:
         "gauge": table.gauge,
         "output_loss": table.output_loss,
         "weight_decay_kind": table.weight_decay_kind,
+        "gamma_0": table.gamma_0,
         "precision": {str(role): _split(scaling.precision) for role, scaling in table.rows},
         "roles": roles,
     }
@@ -82,6 +84,7 @@ def from_json(payload: Mapping[str, Any], source: str = "the table") -> Paramete
             base_width=_size(payload["base"]["width"], source),
             base_depth=_size(payload["base"]["depth"], source),
             rows=rows,
+            gamma_0=_prefactor(payload.get("gamma_0", 1.0), source),
         )
     except KeyError as error:
         raise InputError(f"{source} lacks {error}: a table as `widthwise table --json` writes it has it") from None
@@ -167,6 +170,12 @@ def _from_letters(role: Role, letters: Mapping[str, Fraction], ratio: Power) -> 
     return Scaling(
         multiplier=power("a"), init=init, rate=ratio * power("c"), epsilon=power("g"), decay=power("d"), precision=ONE
     )
+
+
+def _prefactor(value: Any, source: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise InputError(f"{source}: gamma_0 is {value!r}; expected a positive number")
+    return float(value)
 
 
 def _power(parts: Mapping[str, Any], source: str) -> Power:

@@ -34,7 +34,7 @@ class Size:
 
     **Arguments:** `fan_in`, `fan_out`: of this layer (of a convolution: channels); `width` N: of the network, or where
     its layers differ the layer's own: its fan-in where that grows, else its fan-out; `depth` L: weight layers of the
-    network; `base_width` N_0 and `base_depth` L_0.
+    network; `base_width` N_0 and `base_depth` L_0; `prefactor` γ_0 of the richness, no size but counted with them.
     """
 
     fan_in: int
@@ -43,16 +43,18 @@ class Size:
     depth: int
     base_width: int = 64
     base_depth: int = 8
+    prefactor: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Power:
     """A product of exact powers of a layer's size.
 
-        fan_in^p  fan_out^q  (N / N_0)^w  (L / L_0)^d  L_0^e
+        fan_in^p  fan_out^q  (N / N_0)^w  (L / L_0)^d  L_0^e  γ_0^s
 
     **Arguments:** `fan_in`, `fan_out`: exponents p, q of the absolute fans; `width`, `depth`: exponents
-    w, d relative to the base; `base_depth`: exponent e, which makes a power of depth absolute where d = e.
+    w, d relative to the base; `base_depth`: exponent e, which makes a power of depth absolute where d = e;
+    `prefactor`: exponent s of the richness's prefactor.
 
     >>> half = Fraction(1, 2)
     >>> (Power(fan_in=-half) * Power(width=-half)).at(Size(fan_in=256, fan_out=10, width=256, depth=3))
@@ -64,6 +66,7 @@ class Power:
     width: Fraction = Fraction(0)
     depth: Fraction = Fraction(0)
     base_depth: Fraction = Fraction(0)
+    prefactor: Fraction = Fraction(0)
 
     def __mul__(self, other: "Power") -> "Power":
         return Power(*(x + y for x, y in zip(self.exponents, other.exponents, strict=True)))
@@ -87,6 +90,7 @@ class Power:
             size.width / size.base_width,
             size.depth / size.base_depth,
             size.base_depth,
+            size.prefactor,
         )
         value = 1.0
         for base, exponent in zip(bases, self.exponents, strict=True):

@@ -17,6 +17,7 @@ predictive coding's energy gradients exceed backprop's (`gradient_growth`). Move
 M^(r − 1/2), of the output M^0. Sources: arXiv 2404.19719 (the scale), arXiv 2411.02001, Theorem 4.2 (k).
 """
 
+import dataclasses
 from fractions import Fraction
 
 from ._power import ONE, Power, width_power
@@ -89,6 +90,27 @@ def richness_rows(
         Role.BRANCH_NORM: bias,
         Role.OUTPUT_BIAS: Scaling(rate=width_power(-c_output_bias), epsilon=width_power(-g_output)),
     }
+
+
+def with_prefactor(rows: dict[Role, Scaling], optimizer: str) -> dict[Role, Scaling]:
+    """Rows whose features move γ_0 times as much while the output moves as before.
+
+        f / γ_0,   η γ_0^2 (SGD) or η γ_0 (Adam)
+
+    in the gauge where the readout's own init takes 1/γ_0, and its rate stays: layers below it learn γ_0^2 (γ_0) times
+    as fast, from gradients 1/γ_0 as large. Source: docs/theory.md, table (rescaling: γ = γ_0 M^r); arXiv 2404.19719.
+    """
+    below = {
+        role: dataclasses.replace(
+            row,
+            rate=row.rate * Power(prefactor=Fraction(2 if optimizer == "sgd" else 1)),
+            epsilon=row.epsilon * Power(prefactor=Fraction(-1)),
+        )
+        for role, row in rows.items()
+        if not role.is_output
+    }
+    readout = rows[Role.OUTPUT]
+    return rows | below | {Role.OUTPUT: dataclasses.replace(readout, init=readout.init * Power(prefactor=Fraction(-1)))}
 
 
 def standard_rows(gamma_bar: Fraction) -> dict[Role, Scaling]:

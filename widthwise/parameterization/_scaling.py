@@ -46,5 +46,5 @@ def width_exponent(power: Power, role: Role) -> Fraction:
 
 
 def growth(power: Power, role: Role) -> Power:
-    """A power without its constants: only how it grows, relative to the base."""
-    return Power(width=width_exponent(power, role), depth=power.depth)
+    """A power without its constants: only how it grows, relative to the base and to a prefactor of 1."""
+    return Power(width=width_exponent(power, role), depth=power.depth, prefactor=power.prefactor)

@@ -1,6 +1,7 @@
 """A parameterization: one row of exponents for every role, and the size at which all of them coincide."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from fractions import Fraction
 from types import MappingProxyType
@@ -10,7 +11,7 @@ from .._errors import InputError, unknown
 from ._depth import PUBLISHED, depth_rows
 from ._gauge import GAUGES, Move, moved, moves_to
 from ._power import ONE, Power, Rational, Size, fraction
-from ._richness import HALF, gradient_growth, output_growth, richness_rows, standard_rows
+from ._richness import HALF, gradient_growth, output_growth, richness_rows, standard_rows, with_prefactor
 from ._role import Role
 from ._scaling import Scaling, growth
 from ._target_propagation import feedback_rows, target_rows
@@ -35,7 +36,7 @@ class Parameterization:
 
     **Arguments:** `name`, `algorithm`, `optimizer`, `richness`, `gamma_bar`, `gauge`, `output_loss`,
     `weight_decay_kind`: what the table was made for; `base_width`, `base_depth`: the size at which all
-    parameterizations coincide; `rows`: the scalings, in the order of `Role`.
+    parameterizations coincide; `rows`: the scalings, in the order of `Role`; `gamma_0`: prefactor of the richness.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Parameterization:
     base_width: int
     base_depth: int
     rows: tuple[tuple[Role, Scaling], ...]
+    gamma_0: float = 1.0
 
     @property
     def scalings(self) -> Mapping[Role, Scaling]:
@@ -57,7 +59,7 @@ class Parameterization:
 
     def size(self, *, fan_in: int, fan_out: int, width: int, depth: int) -> Size:
         """A layer's size beside this table's base."""
-        return Size(fan_in, fan_out, width, depth, self.base_width, self.base_depth)
+        return Size(fan_in, fan_out, width, depth, self.base_width, self.base_depth, self.gamma_0)
 
     def gauged(self, moves: Mapping[Any, Move | Rational | tuple[Rational, Rational]]) -> "Parameterization":
         """The same training in another gauge: each named role moves by M^-t from its weights to its multiplier.
@@ -109,6 +111,7 @@ def parameterization(
     weight_decay_kind: str = "lr",
     base_width: int = 64,
     base_depth: int = 8,
+    gamma_0: float = 1.0,
 ) -> Parameterization:
     """The table of a named parameterization.
 
@@ -127,6 +130,8 @@ def parameterization(
     - `output_loss`: `"weighted"` by γ_L in the output layer's own update, or `"unweighted"`.
     - `weight_decay_kind`: `"coupled"` (in the gradient), `"lr"` (times the rate) or `"independent"`.
     - `base_width`, `base_depth`: N_0 and L_0.
+    - `gamma_0`: prefactor of the richness, at every size: features move γ_0 times as much, the output as before
+      (`_richness.with_prefactor`).
 
     **Returns:** a `Parameterization`.
 
@@ -164,6 +169,7 @@ def parameterization(
         )
     if name in PUBLISHED and optimizer != "adam":
         raise InputError(f"{name!r} is a rule for Adam, got optimizer {optimizer!r}: use 'adam', or the name 'mupc'")
+    _check_prefactor(gamma_0, name, algorithm)
     r = _richness(name, richness)
     k = gradient_growth(algorithm, gamma_bar, Fraction(0) if r is None else r)
     k_output = output_growth(k, gamma_bar, output_loss)
@@ -176,6 +182,8 @@ def parameterization(
     else:
         assert r is not None
         rows = richness_rows(r, optimizer=optimizer, k=k, k_output=k_output, gamma_bar=gamma_bar)
+    if gamma_0 != 1:
+        rows = with_prefactor(rows, optimizer)
     rows = {role: with_decay(role, rows[role], optimizer, weight_decay_kind) for role in rows}
     if name in PUBLISHED:
         # Only now: the decay follows the gradients' entries, which the published rules leave out of epsilon.
@@ -194,8 +202,18 @@ def parameterization(
         base_width=_at_least_one("base_width", base_width),
         base_depth=_at_least_one("base_depth", base_depth),
         rows=tuple((role, rows[role]) for role in Role),
+        gamma_0=float(gamma_0),
     )
     return table if gauge is None else table.in_gauge(gauge)
+
+
+def _check_prefactor(gamma_0: float, name: str, algorithm: str) -> None:
+    """**Raises:** `InputError` where it is no positive number, or the table has no richness for it to scale."""
+    if isinstance(gamma_0, bool) or not isinstance(gamma_0, int | float) or not 0 < gamma_0 < math.inf:
+        raise InputError(f"gamma_0 is {gamma_0!r}: it must be positive and finite")
+    if gamma_0 != 1 and (name == "sp" or algorithm in TARGET):
+        what = f"the name {name!r}" if name == "sp" else LONG[algorithm]
+        raise InputError(f"gamma_0 {gamma_0}: {what} has no richness that it could scale")
 
 
 def _richness(name: str, richness: Rational | None) -> Fraction | None:
