@@ -148,6 +148,15 @@ def test_train_from_the_command_line(small, name, tmp_path, float32):
     line = f"--data {name} --data-dir {small[0].parent} --width 4 --depth 2 --batch-size 8 --steps 2 --rate 0.01"
     assert main(["train", *line.split(), "--json", str(out)]) == 0
     assert json.loads(out.read_text())["parameters"] == 3072 * 4 + 4 * CLASSES[name]
+    # One convolution of stride 2, flattened; two pooled ones; two branches, and the mean over pixels.
+    for network, weights in (
+        ("cnn --width 4 --depth 2", 27 * 4 + 16 * 16 * 4 * CLASSES[name]),
+        ("vgg --channels 4,M,8,M", 27 * 4 + 9 * 4 * 8 + 8 * 8 * 8 * CLASSES[name]),
+        ("residual_cnn --width 4 --depth 4", 27 * 4 + 2 * 9 * 4 * 4 + 4 * CLASSES[name]),
+    ):
+        line = f"--data {name} --data-dir {small[0].parent} --batch-size 8 --steps 1 --rate 0.01 --network {network}"
+        assert main(["train", *line.split(), "--json", str(out)]) == 0
+        assert json.loads(out.read_text())["parameters"] == weights
 
 
 def test_download_then_cache(small, name, cache, serve):
