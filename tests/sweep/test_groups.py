@@ -79,9 +79,6 @@ def test_divergence_is_twice_the_loss_of_zero_or_not_finite(monkeypatch):
         assert row(bad)["diverged"]
         assert row(bad)["final_loss"] is None
         assert row(0.2, (0.5, bad))["diverged"]
-        assert row(1.001, (bad, 0.5))["diverged"]
-    # A prediction that is large at first and hardly learns.
-    assert [row(final, (3.0, 2.9))["diverged"] for final in (2.8, 3.0, 3.1)] == [False, False, True]
 
 
 class Counter(threading.local):

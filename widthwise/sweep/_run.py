@@ -39,8 +39,7 @@ from ._group import Group, Member, with_activity_rate
 
 # Below this width one product of many networks is faster than many products.
 VMAP_BELOW = 128
-# A diverged loss is one above this multiple of the loss of predicting zero, and above where it began: a small rate may
-# leave a prediction that is large at initialization still large, and has not diverged.
+# A diverged loss is one above this multiple of the loss of predicting zero.
 DIVERGED = 2.0
 CURVE_POINTS = 50
 
@@ -249,7 +248,7 @@ def _row(found: dict[str, np.ndarray], zero: float, seconds: float) -> dict[str,
     """One run's measurements; None where the algorithm has none, or nothing finite was found."""
     final = float(found["final_loss"])
     curve = np.asarray(found["loss"], float)
-    diverged = not (math.isfinite(final) and np.isfinite(curve).all() and final <= max(DIVERGED * zero, curve[0]))
+    diverged = not (math.isfinite(final) and np.isfinite(curve).all() and final <= DIVERGED * zero)
 
     def median(name: str) -> float | None:
         values = np.asarray(found.get(name, np.nan), float)
