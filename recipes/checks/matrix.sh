@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# All parts of matrix.py, two at a time, one a core. Writes results/*.log anew.
+# All parts of matrix.py, two at a time, one a core. Writes results/PART.log anew, and results/matrix.log.
 set -uo pipefail
 cd "$(dirname "$0")"
 PYTHON=${PYTHON:-python3}
 export OPENBLAS_NUM_THREADS=1
 mkdir -p results
-rm -f results/*.log
+rm -f results/mlp.log results/residual_mlp.log results/images.log results/wrong.log
 began=$SECONDS
 printf '%s\n' residual_mlp mlp images wrong | xargs -P 2 -I {} "$PYTHON" matrix.py {} >/dev/null
 {

@@ -46,6 +46,8 @@ BAD = {
     TRAIN + "--network cnm": "'cnm': did you mean 'cnn'",
     "check --times 4 1": "--times [4, 1]: expected increasing numbers of steps",
     "check --times 1 4 --steps 4": "--steps 4 and --times [1, 4]: give one of them",
+    "check --out slopes.txt": "--out slopes.txt: expected a file in a folder that exists",
+    "check --gamma-0 2 --against sp": "gamma_0 2.0: the name 'sp' has no richness",
     "check --against mup": "that is the table under test",
     "check --desiderata --times 1 --out a.png": "--times, --out: the desiderata are of the first update's direction",
     TRAIN + "--pool max": "--pool: of networks of images (cnn, vgg, residual_cnn), not of mlp",

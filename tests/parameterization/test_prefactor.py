@@ -110,6 +110,14 @@ def test_refuses_what_is_no_positive_number(value):
         parameterization("mup", gamma_0=value)
 
 
+def test_a_file_whose_powers_do_not_see_it_is_refused():
+    payload = to_json(parameterization("mup"))
+    with pytest.raises(InputError, match="no power has a part 'prefactor'"):
+        from_json(payload | {"gamma_0": 4.0})
+    with pytest.raises(InputError, match="the table: gamma_0 is 'x'"):
+        from_json(payload | {"gamma_0": "x"})
+
+
 @pytest.mark.parametrize("settings", [{"name": "sp"}, {"name": "mup", "algorithm": "dtp"}])
 def test_refuses_what_has_no_richness(settings):
     with pytest.raises(InputError, match="no richness that it could scale"):

@@ -6,8 +6,9 @@ from typing import Any
 from .._errors import InputError
 from ..config import LOSSES, Run, algorithm_of, build_of, found, label_of, optimizer_settings, table_of
 from ..parameterization import fraction
+from ..report import SUFFIXES
 from ._flags import Parser, add_run_flags, given
-from ._output import progress, run_from, use_dtype, write_result
+from ._output import check_figure, progress, run_from, use_dtype, write_result
 
 WIDTHS = (128, 256, 512, 1024)
 # The probe of docs/theory.md: eight inputs, three outputs.
@@ -23,6 +24,7 @@ def run(arguments: Sequence[str]) -> int:
     values = _parser().parse_all(arguments)
     settings = given(values)
     times = _times(values, settings)
+    check_figure(values.out)
     if values.desiderata:
         _refuse_unused(settings, values)
     if values.depths is not None:
@@ -31,17 +33,21 @@ def run(arguments: Sequence[str]) -> int:
     specs = [_spec(settings, name) for name in (None, values.against)[: 1 if values.against is None else 2]]
     if len({label_of(spec) for spec in specs}) < len(specs):
         raise InputError(f"--against {values.against}: that is the table under test; name another")
+    for spec in specs:
+        # Before anything is measured.
+        table_of(spec)
     use_dtype(specs[0])
     sizes = widths if values.depths is None else values.depths
     bar = progress(len(sizes) * len(specs) * len(times), "widths" if values.depths is None else "depths")
-    checks, rate = {}, values.rate
+    checks = {}
     try:
         for spec in specs:
+            rate = values.rate
             for steps in times:
                 title = label_of(spec) if len(times) == 1 else f"{label_of(spec)}, steps: {steps}"
                 checks[title] = check = _checked(spec, values, settings, widths, steps, rate, bar)
-                # All times of a table have the rate of the first, each table its own.
-                rate = getattr(check, "rate", None) if len(times) > 1 and steps != times[-1] else values.rate
+                # All times of a table have the rate of the first.
+                rate = getattr(check, "rate", None)
     finally:
         bar.close()
     for title, check in checks.items():
@@ -70,7 +76,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--against", metavar="TABLE", help="a second parameterization, measured beside it; it does not decide"
     )
-    parser.add_argument("--out", metavar="FILE", help="draw the slopes: .png, .svg or .pdf")
+    parser.add_argument("--out", metavar="FIGURE", help=f"draw the slopes ({', '.join(SUFFIXES)})")
     parser.add_argument("--json", metavar="FILE", help="write the lines")
     return parser
 

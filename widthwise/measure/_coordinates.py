@@ -12,7 +12,7 @@ only the first decide.
 | output | the prediction's change | 0 | 0 |
 | error | e_l before training, of PC, TP and DTP | k − 1/2 − r (PC), 0 (TP, DTP) | - |
 | feedback | feedback that learns | 0 | - |
-| a role | biases, gains and offsets alone, at the first forward pass's inputs | r − 1/2; the readout's 0 | - |
+| a role | biases, gains and offsets alone, in the first step | r − 1/2; the readout's 0 | - |
 
 Biases move a wide network much less than its weights do, so that only their own line shows them wrong.
 """
@@ -160,6 +160,8 @@ def _measure(
             movement, relative = _movement(before, after, batch, unit)
             way = feedback_movement(learner, updated, before)
             moved = {"movement": movement, "relative": relative} | ({} if way is None else {"feedback": way})
+            if not _has_vectors(built):
+                return moved
             # Later steps fit what examples share before all else: of biases the first alone tells the exponent.
             once = trained(rule, transform, loss, learner, batch, key, rate=rate, steps=1).network
             return moved | {"vectors": _vectors(built, network, once, seen, before, unit, shared)}
@@ -186,6 +188,16 @@ def _shared(before: Any, batch: Batch) -> Float[Array, ""]:
     return rms(jnp.mean(batch.y - before[-1][0], axis=0))
 
 
+def _has_vectors(built: Built) -> bool:
+    """Whether there are biases, gains or offsets to measure alone.
+
+    Networks that normalize by the batch are left out, as one layer's update changes their statistics in others.
+    """
+    learned = {role for roles in roles_of(built) for role in roles}
+    normalized = any(segment.stages.has_statistics for segment in built.network.segments)
+    return not normalized and any(role.is_bias or role.is_norm for role in learned)
+
+
 def _vectors(
     built: Built,
     network: Network,
@@ -195,12 +207,7 @@ def _vectors(
     unit: Float[Array, ""],
     shared: Float[Array, ""],
 ) -> dict[Role, Float[Array, " layers"]]:
-    """First movement by the biases, gains, offsets of each role alone: of biases over `shared`, of others over `unit`.
-
-    Those that normalize by the batch are left out, as one layer's update changes their statistics in others.
-    """
-    if any(segment.stages.has_statistics for segment in network.segments):
-        return {}
+    """First movement by the biases, gains, offsets of each role: of biases over `shared`, of others over `unit`."""
     rows: dict[Role, list[Array]] = {}
     last = len(network.segments) - 1
     for index, roles in enumerate(roles_of(built)):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +12,7 @@ from ._power import ONE, Power, fraction, width_power
 from ._richness import fan_ratio
 from ._role import Role
 from ._scaling import Scaling, growth
-from ._table import ALGORITHMS, OPTIMIZERS, OUTPUT_LOSSES, OWN, TARGET, WEIGHT_DECAY_KINDS, Parameterization
+from ._table import ALGORITHMS, OPTIMIZERS, OUTPUT_LOSSES, OWN, TARGET, WEIGHT_DECAY_KINDS, Parameterization, prefactor
 from ._target_propagation import feedback_rows
 
 SCHEMA_VERSION = 1
@@ -84,7 +83,7 @@ def from_json(payload: Mapping[str, Any], source: str = "the table") -> Paramete
             base_width=_size(payload["base"]["width"], source),
             base_depth=_size(payload["base"]["depth"], source),
             rows=rows,
-            gamma_0=_prefactor(payload.get("gamma_0", 1.0), source),
+            gamma_0=_prefactor(payload.get("gamma_0", 1.0), rows, source),
         )
     except KeyError as error:
         raise InputError(f"{source} lacks {error}: a table as `widthwise table --json` writes it has it") from None
@@ -172,10 +171,19 @@ def _from_letters(role: Role, letters: Mapping[str, Fraction], ratio: Power) -> 
     )
 
 
-def _prefactor(value: Any, source: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise InputError(f"{source}: gamma_0 is {value!r}; expected a positive number")
-    return float(value)
+def _prefactor(value: Any, rows: Iterable[tuple[Role, Scaling]], source: str) -> float:
+    """γ_0, refused where no power of the table would see it."""
+    try:
+        gamma_0 = prefactor(value)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+    powers = (getattr(row, field.name) for _, row in rows for field in dataclasses.fields(Scaling))
+    if gamma_0 != 1 and not any(power.prefactor for power in powers):
+        raise InputError(
+            f"{source}: gamma_0 is {gamma_0:g}, but no power has a part 'prefactor', so it would change nothing; "
+            "write the table with `widthwise table --gamma-0`"
+        )
+    return gamma_0
 
 
 def _power(parts: Mapping[str, Any], source: str) -> Power:

@@ -169,7 +169,10 @@ def parameterization(
         )
     if name in PUBLISHED and optimizer != "adam":
         raise InputError(f"{name!r} is a rule for Adam, got optimizer {optimizer!r}: use 'adam', or the name 'mupc'")
-    _check_prefactor(gamma_0, name, algorithm)
+    gamma_0 = prefactor(gamma_0)
+    if gamma_0 != 1 and (name == "sp" or algorithm in TARGET):
+        what = f"the name {name!r}" if name == "sp" else LONG[algorithm]
+        raise InputError(f"gamma_0 {gamma_0}: {what} has no richness that it could scale")
     r = _richness(name, richness)
     k = gradient_growth(algorithm, gamma_bar, Fraction(0) if r is None else r)
     k_output = output_growth(k, gamma_bar, output_loss)
@@ -202,18 +205,16 @@ def parameterization(
         base_width=_at_least_one("base_width", base_width),
         base_depth=_at_least_one("base_depth", base_depth),
         rows=tuple((role, rows[role]) for role in Role),
-        gamma_0=float(gamma_0),
+        gamma_0=gamma_0,
     )
     return table if gauge is None else table.in_gauge(gauge)
 
 
-def _check_prefactor(gamma_0: float, name: str, algorithm: str) -> None:
-    """**Raises:** `InputError` where it is no positive number, or the table has no richness for it to scale."""
-    if isinstance(gamma_0, bool) or not isinstance(gamma_0, int | float) or not 0 < gamma_0 < math.inf:
-        raise InputError(f"gamma_0 is {gamma_0!r}: it must be positive and finite")
-    if gamma_0 != 1 and (name == "sp" or algorithm in TARGET):
-        what = f"the name {name!r}" if name == "sp" else LONG[algorithm]
-        raise InputError(f"gamma_0 {gamma_0}: {what} has no richness that it could scale")
+def prefactor(value: Any) -> float:
+    """γ_0 as a float. **Raises:** `InputError` where it is no positive number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise InputError(f"gamma_0 is {value!r}: it must be positive and finite")
+    return float(value)
 
 
 def _richness(name: str, richness: Rational | None) -> Fraction | None:

@@ -47,7 +47,7 @@ def _draw(axes: "Axes", title: str, check: dict[str, Any]) -> None:
     axes.set_yticks(range(len(lines)), [f"{line['quantity']} {line['layer']}" for line in lines])
     axes.set_ylim(len(lines) - 0.4, -0.6)
     axes.set_xlabel(f"slope in log {check['axis']}")
-    axes.set_title(f"{title}: {'passes' if check['passed'] else 'fails'}", loc="left", fontsize=10, fontweight="bold")
+    axes.set_title(f"{title}: {_verdict(check)}", loc="left", fontsize=10, fontweight="bold")
 
 
 def _span(checks: Mapping[str, dict[str, Any]]) -> tuple[float, float]:
@@ -62,6 +62,12 @@ def _span(checks: Mapping[str, dict[str, Any]]) -> tuple[float, float]:
     return min(values) - 0.3, max(values) + 0.3
 
 
+def _verdict(check: dict[str, Any]) -> str:
+    if check["passed"]:
+        return "passes"
+    return "fails" if any(_state(line) == "failed" for line in check["lines"]) else "not decided"
+
+
 def _state(line: Line) -> str:
     return "passed" if line["passed"] else "uncertain" if line.get("uncertain") else "failed"
 
@@ -72,4 +78,4 @@ def _finite(value: float | None) -> bool:
 
 def _words(title: str, check: dict[str, Any]) -> str:
     failed = [f"{line['quantity']} {line['layer']}" for line in check["lines"] if _state(line) == "failed"]
-    return f"{title}: {'passes' if check['passed'] else 'fails in ' + (', '.join(failed) or 'nothing for sure')}."
+    return f"{title}: {_verdict(check)}{' in ' if failed else ''}{', '.join(failed)}."
