@@ -22,6 +22,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._errors import InputError, unknown
+from .._positive_solve import positive_solve
 from ..inference import at_least_one, not_negative, positive
 from ..network import (
     AbstractStage,
@@ -310,4 +311,4 @@ def ridge_map(
 
 def _solved(gram: Array, ridge: Array, right: Array) -> Array:
     shifted = gram + ridge.astype(gram.dtype) * jnp.eye(gram.shape[0], dtype=gram.dtype)
-    return jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(shifted), right)
+    return positive_solve(shifted, right)

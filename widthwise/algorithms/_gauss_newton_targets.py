@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._loss import Loss
+from .._positive_solve import positive_solve
 from ..inference import not_negative
 from ..network import State, forward, inputs, pullback
 from ._base import AbstractAlgorithm, Batch, Inference, Learner
@@ -54,6 +55,5 @@ class GaussNewtonTargets(AbstractAlgorithm):
         gram = flat @ jnp.swapaxes(flat, -1, -2) + self.damping.astype(flat.dtype) * jnp.eye(
             flat.shape[2], dtype=flat.dtype
         )
-        right = jnp.broadcast_to(error, (flat.shape[0], *error.shape))[..., None]
-        solved = jnp.linalg.solve(gram, right)[..., 0]
+        solved = jax.vmap(jax.vmap(positive_solve), (0, None))(gram, error)
         return jnp.einsum("dbo,dbon->dbn", solved, flat).reshape(rows.shape[1:])

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from .._errors import InputError
 from .._loss import mse
+from .._positive_solve import positive_solve
 from ..network import States, perturbed, pullback
 from ._base import AbstractRelaxation, Point, Problem, Settled, over_precisions, refuse_decay, relative, scaled
 from ._checks import positive
@@ -45,7 +46,7 @@ class OutputSpaceSolve(AbstractRelaxation):
 
         def solve(top: Array, error: Array) -> Array:
             system = shared + jnp.eye(shared.shape[0], dtype=shared.dtype) / top
-            return jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(system, lower=True), error)
+            return positive_solve(system, error)
 
         top = problem.precisions[-1]
         # A precision of its own for every example is a system of its own.

@@ -37,8 +37,8 @@ from ..training import (
 )
 from ._group import Group, Member, with_activity_rate
 
-# Below this width one product of many networks is faster than many products.
-VMAP_BELOW = 128
+# Below this width one product of a few networks is faster than a few products; of more of them it is slower again.
+VMAP_BELOW, VMAP_AT_MOST = 128, 4
 # A diverged loss is one above this multiple of the loss of predicting zero.
 DIVERGED = 2.0
 CURVE_POINTS = 50
@@ -216,7 +216,10 @@ def _chunk_size(width: int, runs: int) -> int:
     **Arguments:** `width`; `runs`: of one activity rate. Runs that share a call all wait for the one that takes most
     iterations, and these depend on the activity rate above all.
     """
-    return runs if width < VMAP_BELOW else 1
+    if width >= VMAP_BELOW:
+        return 1
+    # A divisor: the last call has the shape of the others, and none mixes two activity rates.
+    return max(size for size in range(1, VMAP_AT_MOST + 1) if runs % size == 0)
 
 
 def _chunks(
