@@ -1,9 +1,10 @@
 """Coordinate checks of convolutional networks (docs/theory.md F): slopes over channels, and over residual branches.
 
 Two convolutions and a readout of 8 x 8 images, tanh; widths 16 to 256, 16 seeds; rates chosen as `widthwise check`
-chooses them. "only" rows learn biases or gains alone, right, and at the rate of a hidden weight (wrong). The last rows
-are `residual_cnn` under muPC at 8, 16 and 32 branches. Under Adam the slopes over 16 to 256 still fall (0.1 and
-less), so its rows are also taken over 64 to 512. Adds to results/convolution_checks.log.
+chooses them. "only" rows learn biases or gains alone, right, and at the rate of a hidden weight (wrong); nan: what lies
+below the first gain does not move. The last rows are `residual_cnn` under muPC at 8, 16 and 32 branches. Under Adam the
+slopes over 16 to 256 still fall (0.1 and less), so its rows are also taken over 64 to 512. Adds to
+results/convolution_checks.log.
 
     python recipes/local_losses/convolution_checks.py [--seeds 16] [--widths 16 32 64 128 256] [ROW ...]
 """
@@ -140,20 +141,22 @@ def one(built, rule, batch, rate, steps=4):
 def main():
     """Run the rows, and keep what they say."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("rows", nargs="*", choices=[*ROWS, *RESIDUAL], default=[])
+    parser.add_argument("rows", nargs="*", help="names; none is all")
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64, 128, 256])
     parser.add_argument("--seeds", type=int, default=16)
     values = parser.parse_args()
+    if unknown := [row for row in values.rows if row not in (*ROWS, *RESIDUAL)]:
+        parser.error(f"no rows {unknown}: choose from {[*ROWS, *RESIDUAL]}")
     with LOG.open("a") as log:
 
         def tell(text):
             print(text, flush=True)
             print(text, file=log, flush=True)
 
-        tell(f"widths {values.widths}, {values.seeds} seeds; slopes ± standard errors of each layer, output last")
+        tell(f"widths {values.widths}, {values.seeds} seeds; slopes ± standard errors by quantity and layer")
         for name in [row for row in values.rows or ROWS if row in ROWS]:
             check = over_width(name, values.widths, values.seeds)
-            cells = "  ".join(f"{line.slope:6.3f} ± {line.se:.3f}" for line in check.lines)
+            cells = "  ".join(f"{line.quantity} {line.layer} {line.slope:6.3f} ± {line.se:.3f}" for line in check.lines)
             tell(f"{name:30s} {cells}   {'passed' if check.passed else 'failed'}")
         for name in [row for row in values.rows or RESIDUAL if row in RESIDUAL]:
             rule, settings, rate = RESIDUAL[name]

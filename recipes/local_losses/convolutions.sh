@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Convolutional networks of Fashion-MNIST: accuracy after 5 epochs of 20 000 images, rates tuned over one epoch on a
 # validation split: backprop's, which predictive coding takes over, and target propagation's own. The output precision is
-# small enough for inference to settle in a few sweeps (the log has vgg at 0.1, where it does not).
+# small enough for inference to settle in a few sweeps (the log begins with vgg at 0.1, where it does not).
 # `convolutions.sh cnn`, `vgg` and `residual_cnn` do one network. Appends to results/convolutions_accuracy.log.
 set -uo pipefail
 cd "$(dirname "$0")"
@@ -26,7 +26,7 @@ whole() { # network, output precision, rates of backprop, rates of target propag
   tuned "$1" bp "$3"
   accuracy "$1" bp
   accuracy "$1" "pc --output-precision $2 --relaxation error --iterations 8"
-  [ -n "$4" ] && tuned "$1" dtp "$4" && accuracy "$1" dtp
+  if [ -n "$4" ]; then tuned "$1" dtp "$4"; accuracy "$1" dtp; fi
 }
 exec > >(tee -a results/convolutions_accuracy.log) 2>&1
 for network in ${*:-cnn vgg residual_cnn}; do
