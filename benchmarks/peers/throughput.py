@@ -30,7 +30,7 @@ from ._report import ratios, spread, table
 RESULTS = Path(__file__).parents[1] / "results"
 DEPTH, EXAMPLES = 3, 2048
 RATES, SEEDS = [-10.0, -9.0, -8.0, -7.0], range(4)
-# A call of the group's program trains one activity rate's runs, all at once where they are narrow: the first compiles.
+# A call of the group's program trains a few runs of one activity rate where they are narrow: the first compiles.
 ACTIVITY_RATES = [-4.0, -3.75, -3.5, -3.25]
 TIMED = (len(ACTIVITY_RATES) - 1) * len(RATES) * len(SEEDS)
 TABLE = parameterization("mupc", algorithm="pc", optimizer="adam")

@@ -1,4 +1,4 @@
-"""The coordinate check of every algorithm, optimizer and network that has a table, and of eleven tables that are wrong.
+"""The coordinate check of every algorithm, optimizer and network that has a table, and of twelve tables that are wrong.
 
 Right rows pass: {backprop, PC at γ̄ = 0, −1/2, −1, PC by sequential sweeps with and without the fixed prediction
 assumption, TP, DTP} x {SGD, Adam} x {mlp, residual_mlp}, and backprop and PC on convolutions, all with biases. One
