@@ -36,17 +36,19 @@ assert not heavy, heavy
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
+# Beside what the libraries below take in the same process: seconds alone would measure the machine.
 TOUCH = """
 import time
-import jax, equinox, optax
 began = time.process_time()
+import jax, equinox, optax
+below = time.process_time() - began
 import widthwise
 for name in widthwise.__all__:
     getattr(widthwise, name)
-print(time.process_time() - began)
+print((time.process_time() - began - below) / below)
 """
 
 
 def test_every_public_name_adds_little_to_jax():
     runs = [subprocess.run([sys.executable, "-c", TOUCH], check=True, capture_output=True, text=True) for _ in range(3)]
-    assert min(float(run.stdout) for run in runs) < 0.3
+    assert min(float(run.stdout) for run in runs) < 0.4
