@@ -1,8 +1,9 @@
-"""The machine's peak, how hard a network is to settle, a call's seconds, a line of a log."""
+"""The machine's peak, how hard a network is to settle, seconds of a call and beside a forward pass, a line of a log."""
 
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import equinox as eqx
@@ -11,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from widthwise._loss import mse
-from widthwise.algorithms import Batch, Learner, PredictiveCoding
+from widthwise.algorithms import AbstractAlgorithm, Batch, Inference, Learner, PredictiveCoding
 from widthwise.inference import curvature as curvature_of
-from widthwise.network import Built, Network
+from widthwise.network import Built, Network, forward
 
 GEMM_SHAPE = (2048, 512, 512)
 GEMM_FLOPS = 2 * 2048 * 512 * 512
@@ -32,6 +33,21 @@ def timed(call: Callable[..., Any], *inputs: Any) -> float:
     began = time.perf_counter()
     jax.block_until_ready(call(*inputs))
     return time.perf_counter() - began
+
+
+def beside_forward(
+    rule: AbstractAlgorithm, learner: Learner, batch: Batch, turns: int
+) -> tuple[float, float, Inference]:
+    """An algorithm's inference, its own forward pass among it, and a forward pass alone, in turns.
+
+    Returns the median ratio, the median seconds of inference, and what it found.
+    """
+    infer = eqx.filter_jit(lambda learner, batch: rule.infer(learner, batch, mse, key=jax.random.key(0)))
+    ahead = eqx.filter_jit(lambda learner, batch: forward(learner.network, batch.x))
+    found = infer(learner, batch)
+    ahead(learner, batch)
+    pairs = [(timed(infer, learner, batch), timed(ahead, learner, batch)) for _ in range(turns)]
+    return median(a / b for a, b in pairs), median(a for a, _ in pairs), found
 
 
 def noted(line: str, log: Path) -> None:

@@ -8,16 +8,13 @@ one forward pass, and the largest residual, in float32.
 
 import argparse
 from pathlib import Path
-from statistics import median
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 import widthwise as ww
-from widthwise.network import forward
 
-from ._measure import noted, timed
+from ._measure import beside_forward, noted
 from ._settings import BATCH, Size
 
 LOG = Path(__file__).parent / "results" / "linear_solve.log"
@@ -37,16 +34,9 @@ def main() -> None:
         rule = ww.PredictiveCoding(ww.OutputSpaceSolve(tolerance=1e-6))
         learner = rule.init(built, key=key)
         batch = ww.Batch(jax.random.normal(key, (BATCH, 784)), jax.nn.one_hot(jnp.arange(BATCH) % 10, 10))
-        solve = eqx.filter_jit(
-            lambda learner, batch, rule=rule: rule.infer(learner, batch, ww.mse, key=jax.random.key(0))
-        )
-        ahead = eqx.filter_jit(lambda learner, batch: forward(learner.network, batch.x))
-        found = solve(learner, batch)
-        ahead(learner, batch)
-        pairs = [(timed(solve, learner, batch), timed(ahead, learner, batch)) for _ in range(values.turns)]
+        ratio, seconds, found = beside_forward(rule, learner, batch, values.turns)
         line = (
-            f"{size}: {median(a / b for a, b in pairs):.2f} forward passes "
-            f"({1e3 * median(a for a, _ in pairs):.1f} ms), "
+            f"{size}: {ratio:.2f} forward passes ({1e3 * seconds:.1f} ms), "
             f"largest residual {float(found.metrics['residual_max']):.1e}"
         )
         noted(line, LOG)
