@@ -140,7 +140,7 @@ def right(part, log, only):
 def wider(part, targets, optimizer):
     """More widths and seeds where f_0, of order one, makes seeds differ; Adam's steps do not see its size."""
     if part == "residual_mlp":
-        return {"widths": WIDER, "seeds": 96 if targets and optimizer == "sgd" else 32}
+        return {"widths": WIDER, "seeds": (96 if targets else 32) if optimizer == "sgd" else (32 if targets else 16)}
     return {"widths": WIDER, "seeds": 48} if targets else {}
 
 
