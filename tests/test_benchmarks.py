@@ -54,12 +54,15 @@ def test_parity_tells_noise_from_signal():
     updates = {f"update{layer}": np.array([1.0]) for layer in range(3)}
     held = {"activity0_64": np.array([1.0]), **{f"{name}_64": array for name, array in updates.items()}}
     theirs_64 = {name.removesuffix("_64"): array for name, array in (exact | held).items()}
-    found = _parity.compare(ours | exact | updates | held, theirs | updates | {"update1": np.array([1.5])}, theirs_64)
+    jpc = theirs | updates | {"update1": np.array([1.5])}
+    renumbered = jpc | {"grad2": np.array([5.0]), "update1": np.array([3.0])}
+    found = _parity.compare(ours | exact | updates | held, jpc, theirs_64, renumbered)
     assert found["noise"] == [1]
     assert found["signal"] == [2, 3]
     assert found["activities"] == pytest.approx(1e-3 / 1.001)
     assert found["updates"] == pytest.approx(0.5 / 1.5)
     assert found["updates_from_float64"] == {"ours": 0.0, "jpc": 0.5}
+    assert found["renumbered"] == {"activities": 0.0, "gradients": pytest.approx(1 / 20**0.5), "updates": 1.0}
     assert found["agree_above"] == 0.5
     assert found["passed"] == {"activities": False, "gradients": True, "updates": False, "float64": True}
     assert _parity.spans([1, 2, 3, 5]) == "1-3, 5"

@@ -37,9 +37,9 @@ def parity(options: argparse.Namespace, folder: Path, say: Say) -> dict[str, Any
         return found
     for size in options.parity_sizes:
         path = case(folder, size, options)
-        files = [folder / f"{name}.npz" for name in ("ours", "jpc", "jpc_64")]
+        files = [folder / f"{name}.npz" for name in ("ours", "jpc", "jpc_64", "jpc_renumbered")]
         once(ours("parity", str(path), str(files[0])))
-        for file, words in zip(files[1:], ([], ["--float64"]), strict=True):
+        for file, words in zip(files[1:], ([], ["--float64"], ["--renumbered"]), strict=True):
             once(rival("jpc", options.rivals["jpc"], path, "--save", str(file), *words))
         found[size] = compare(*(dict(np.load(file)) for file in files))
         for line in parity_lines(found[size]):
@@ -48,18 +48,20 @@ def parity(options: argparse.Namespace, folder: Path, say: Say) -> dict[str, Any
 
 
 def parity_lines(found: dict[str, Any]) -> list[str]:
-    """What was found, against what was asked for."""
+    """What was found, against what was asked for, and against what float32 leaves jpc itself."""
     verdict = {name: "ok" if passed else "MISSED" for name, passed in found["passed"].items()}
     lines = []
     for name in ("activities", "gradients"):
         off = found[f"{name}_from_float64"]
         beside = f"from float64: ours {off['ours']:.1e}, jpc {off['jpc']:.1e}"
+        beside += f"; jpc from itself, units renumbered: {found['renumbered'][name]:.1e}"
         lines.append(f"{name}: {found[name]:.1e} {verdict[name]} ({beside})")
     worst = "no hidden layer holds signal" if found["updates"] is None else f"at most {found['updates']:.1e}"
     above = f"a hidden layer's agree above {found['agree_above']:.1e} of the largest gradient"
     if found["updates"] is not None:
         off = found["updates_from_float64"]
-        worst += f" (from float64: ours {off['ours']:.1e}, jpc {off['jpc']:.1e})"
+        worst += f" (from float64: ours {off['ours']:.1e}, jpc {off['jpc']:.1e}; "
+        worst += f"jpc from itself, units renumbered: {found['renumbered']['updates']:.1e})"
     lines.append(f"updates: {worst} {verdict['updates']} ({above})")
     both = found["float64"]
     lines.append(

@@ -1,9 +1,10 @@
 """jpc's training step, in jpc's interpreter: the loop of its muPC notebook on weights and data from a file.
 
-    python run_jpc.py CASE.npz [--save FOUND.npz] [--float64] [--rate 0.2]
+    python run_jpc.py CASE.npz [--save FOUND.npz] [--float64] [--renumbered] [--rate 0.2]
 
 First call: the sum of the first calls of its three functions. With --save, writes the activities after T = L steps,
-the weight gradients and Adam's first update at rate 1, and ends.
+the weight gradients and Adam's first update at rate 1, and ends. --renumbered runs the same network with its hidden units
+in another order, and saves in the first: all that differs is in which order float32 adds.
 """
 
 import argparse
@@ -108,8 +109,15 @@ class Loop:
         return time.perf_counter() - began
 
 
-def save(path, loop):
-    """Activities, gradients and Adam's update at rate 1."""
+def renumbered(case, order):
+    """The same network, the hidden units of all layers (skips join them) in another order."""
+    hidden = case["hidden"][:, order][:, :, order]
+    return case | {"input": case["input"][order], "hidden": hidden, "output": case["output"][:, order]}
+
+
+def save(path, loop, order):
+    """Activities, gradients and Adam's update at rate 1, their hidden units put back into the case's order."""
+    back = np.argsort(order)
     activities = loop.settle()
     loop.learn(activities)
     optim = optax.adam(1.0)
@@ -118,10 +126,13 @@ def save(path, loop):
     found = {}
     # The last activity is the prediction of the forward pass, which nothing updates.
     for index, activity in enumerate(activities[:-1]):
-        found[f"activity{index}"] = np.asarray(activity)
-    for index, (gradient, update) in enumerate(zip(grads, updates, strict=True)):
-        found[f"grad{index}"] = np.asarray(gradient[1].weight)
-        found[f"update{index}"] = np.asarray(update[1].weight)
+        found[f"activity{index}"] = np.asarray(activity)[:, back]
+    last = len(grads) - 1
+    for index, pair in enumerate(zip(grads, updates, strict=True)):
+        for name, layer in zip(("grad", "update"), pair, strict=True):
+            weight = np.asarray(layer[1].weight)
+            weight = weight if index == last else weight[back]
+            found[f"{name}{index}"] = weight if index == 0 else weight[:, back]
     np.savez(path, **found)
 
 
@@ -131,6 +142,7 @@ def main():
     parser.add_argument("case")
     parser.add_argument("--save")
     parser.add_argument("--float64", action="store_true")
+    parser.add_argument("--renumbered", action="store_true")
     parser.add_argument("--rate", type=float, default=0.2)
     options = parser.parse_args()
     jax.config.update("jax_enable_x64", options.float64)
@@ -138,9 +150,12 @@ def main():
         name: array.astype(np.float64 if options.float64 else np.float32)
         for name, array in np.load(options.case).items()
     }
-    loop = Loop(case, options.rate)
+    order = np.arange(case["input"].shape[0])
+    if options.renumbered:
+        order = np.random.default_rng(0).permutation(order)
+    loop = Loop(renumbered(case, order), options.rate)
     if options.save:
-        save(options.save, loop)
+        save(options.save, loop, order)
         say(saved=options.save)
         return
     first = loop.first()
