@@ -18,7 +18,7 @@ from widthwise.data import load
 from widthwise.inference import AbstractRelaxation
 from widthwise.network import Built, forward, residual_mlp
 from widthwise.parameterization import parameterization
-from widthwise.training import make_step, optimizer, split, start
+from widthwise.training import Split, make_step, optimizer, split, start
 
 from ._settings import ACTIVITY_STEP, BATCH, IN, OUT, Size
 
@@ -103,6 +103,12 @@ def algorithm(spec: str, depth: int) -> PredictiveCoding:
     return PredictiveCoding(relaxation(spec, depth))
 
 
+def shared_by(devices: int, built: Built, batch: Batch) -> Split | None:
+    """How the batch lies on devices, as `train(..., devices=devices)` lays it."""
+    readout = jax.tree.leaves(eqx.filter(built.network.segments[-1], eqx.is_array))[0]
+    return split({"data": devices}, batch.x.shape[0], readout.shape[-1])
+
+
 class Stepper:
     """A whole training step as users run it: compiled at the first call, the old state's memory given to the new.
 
@@ -121,7 +127,7 @@ class Stepper:
         self.batch = batch
         # The step consumes its input, and the caller keeps the network.
         self.arrays = jax.tree.map(jnp.copy, arrays)
-        parts = split(devices, batch.x.shape[0])
+        parts = shared_by(devices, built, batch)
         if parts is not None:
             self.arrays, self.rule, self.batch = parts.copied((self.arrays, self.rule, batch))
         self.metrics: dict[str, jax.Array] = {}
@@ -146,7 +152,7 @@ class Stepper:
 def inference(built: Built, rule: PredictiveCoding, batch: Batch, devices: int = 1) -> Callable[[], Any]:
     """The forward pass and the relaxation, without the weight update, as one compiled call that is waited for."""
     run, arguments = _inference(built, rule, batch)
-    parts = split(devices, batch.x.shape[0])
+    parts = shared_by(devices, built, batch)
     if parts is not None:
         rule_arrays, network, batch = arguments
         arguments = (*parts.copied((rule_arrays, network)), jax.device_put(batch, parts.batch))
@@ -157,7 +163,7 @@ def forward_pass(built: Built, batch: Batch, devices: int = 1) -> Callable[[], A
     """What inference starts from, alone: every layer's state."""
     arrays, static = eqx.partition(built.network, eqx.is_array)
     run = jax.jit(lambda network, x: forward(eqx.combine(network, static), x))
-    parts, x = split(devices, batch.x.shape[0]), batch.x
+    parts, x = shared_by(devices, built, batch), batch.x
     if parts is not None:
         arrays, x = parts.copied(arrays), jax.device_put(x, parts.batch)
     return lambda: jax.block_until_ready(run(arrays, x))

@@ -4,13 +4,17 @@ import ast
 import importlib
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks import _cases
 from benchmarks._settings import Size
 from benchmarks.peers import _parity, _report
 from benchmarks.peers.__main__ import parsed
 from benchmarks.peers._processes import HERE, RIVALS, ROOT
+from widthwise._loss import mse
+from widthwise.network import forward
 
 FOLDER = HERE.parent
 
@@ -25,6 +29,20 @@ def test_rivals_scripts_read_and_know_nothing_of_ours(name):
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
 def test_our_benchmarks_import(path):
     importlib.import_module(".".join(Path(path).relative_to(ROOT).with_suffix("").parts))
+
+
+def test_our_step_and_inference_run_on_one_device():
+    size = Size.parse("4x3")
+    built, batch, rule = _cases.network(size), _cases.one_batch(), _cases.algorithm("descent", size.depth)
+    step = _cases.Stepper(built, rule, batch)
+    step()
+    prediction = forward(built.network, batch.x)[-1][0]
+    assert float(step.metrics["loss"]) == pytest.approx(float(jnp.mean(mse(prediction, batch.y))), rel=1e-5)
+    _, settled = _cases.inference(built, rule, batch)()
+    # Three steps of 0.2 on a hidden layer's error, of order one, in front of a small readout.
+    assert float(jnp.max(settled.residual)) < 1
+    # Compiled as a whole, it rounds otherwise.
+    np.testing.assert_allclose(_cases.forward_pass(built, batch)()[-1][0], prediction, atol=1e-6)
 
 
 def test_ratios_are_taken_pair_by_pair():

@@ -160,7 +160,9 @@ def train(
     arrays, static = eqx.partition(state, eqx.is_array)
     # As they came, so that what one epoch hands to the next lies where it did.
     kept = None if parts is None else (jax.tree.map(parts.share, arrays), parts.whole)
-    compile_run = jax.jit(run, out_shardings=kept)
+    # Each epoch's state takes the memory of the last; the first is a copy, for the caller keeps his network.
+    arrays = jax.tree.map(jnp.copy, arrays)
+    compile_run = jax.jit(run, out_shardings=kept, donate_argnums=0)
     algorithm_arrays, algorithm_static = eqx.partition(algorithm, eqx.is_array)
     ordered = jax.jit(lambda epoch: epoch_order(keys.order, epoch, train_data.count, batch_size))
     compiled: dict[int, Any] = {}
