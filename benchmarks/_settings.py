@@ -4,6 +4,7 @@ Residual muPC network 784-N-...-N-10 of L weight layers (L - 2 of them N x N), t
 output precision 1. Activity descent makes T = L steps of 0.2 on each example's own energy.
 """
 
+import os
 from typing import NamedTuple
 
 IN, OUT, BATCH, ACTIVITY_STEP = 784, 10, 64, 0.2
@@ -33,6 +34,8 @@ class Size(NamedTuple):
         return (2 * self.depth + 3) * (self.depth - 2) * 2 * BATCH * self.width**2
 
 
-SIZES = [Size(128, 8), Size(128, 32), Size(128, 128), Size(512, 8), Size(512, 32), Size(512, 128)]
+# WIDTHWISE_BENCH_SIZES names others, as an accelerator needs: "1024x128 4096x1024".
+USUAL = "128x8 128x32 128x128 512x8 512x32 512x128"
+SIZES = [Size.parse(text) for text in os.environ.get("WIDTHWISE_BENCH_SIZES", USUAL).split()]
 # From a third of a second to many seconds a step under activity descent.
 SLOW = [Size(128, 128), Size(512, 32), Size(512, 128)]

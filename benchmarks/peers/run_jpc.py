@@ -3,8 +3,8 @@
     python run_jpc.py CASE.npz [--save FOUND.npz] [--float64] [--renumbered] [--rate 0.2]
 
 First call: the sum of the first calls of its three functions. With --save, writes the activities after T = L steps,
-the weight gradients and Adam's first update at rate 1, and ends. --renumbered runs the same network with its hidden units
-in another order, and saves in the first: all that differs is in which order float32 adds.
+the weight gradients and Adam's first update at rate 1, and ends. --renumbered runs the same network with its hidden
+units in another order, and saves them in the first: all that differs is in which order float32 adds.
 """
 
 import argparse

@@ -11,7 +11,7 @@ from training.toys import from_table, gap, toy, weights
 from widthwise._errors import InputError
 from widthwise._loss import mse
 from widthwise.algorithms import Backprop, PredictiveCoding, TargetPropagation, TrainedFeedback
-from widthwise.inference import Automatic
+from widthwise.inference import ActivityDescent, Automatic
 from widthwise.network import mlp, residual_mlp
 from widthwise.parameterization import parameterization
 from widthwise.sweep import Group, RunStore, Training, grid, run_sweep, transfer
@@ -187,3 +187,20 @@ def test_one_warning_where_auto_left_examples_unsettled():
     with pytest.warns(UnsettledWarning, match="more than 5% of examples above the tolerance in 6 of 6 runs") as caught:
         transfer(build, pc, table, data=toy(), depths=[3, 4], **(SHORT | {"log2_rates": (-20, -18, 1), "seeds": 1}))
     assert len(caught) == 1
+
+
+def test_one_warning_where_a_given_activity_rate_leaves_equilibrium_and_none_where_it_is_swept():
+    table = parameterization("mup", algorithm="pc", base_width=8)
+    settings = {"data": toy(), "depths": [3, 4], **SHORT, "log2_rates": (-20, -18, 1), "seeds": 1}
+
+    def build(depth, key):
+        return mlp(6, 8, 3, depth=depth, table=table, activation="tanh", key=key)
+
+    # Above 2 over the largest curvature, at least 1 + |W|^2.
+    with pytest.warns(UnsettledWarning, match="farther from equilibrium than it began in 6 of 6 runs") as caught:
+        transfer(build, PredictiveCoding(ActivityDescent(iterations=9, rate=3.0)), table, **settings)
+    assert len(caught) == 1
+    swept = transfer(
+        build, PredictiveCoding(ActivityDescent(iterations=9)), table, **settings, log2_activity_rates=(1, 2, 1)
+    )
+    assert min(row["residual_median"] for row in swept.payload["curves"]) > 1

@@ -5,6 +5,7 @@ import warnings
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import widthwise as ww
@@ -36,6 +37,22 @@ def test_one_warning_where_the_loss_diverges():
         trained = ww.train(built, pc, ww.data.digits(), rate=1e-3, steps=3, batch_size=16)
     assert len(caught) == 1
     assert trained.history["settled"] == [0.0, 0.0, 0.0]
+
+
+def descended(depth, rate, **settings):
+    table = ww.parameterization("mup", algorithm="pc")
+    built = ww.mlp(64, 8, 10, depth=depth, activation="tanh", table=table, key=jax.random.key(0))
+    pc = ww.PredictiveCoding(ww.ActivityDescent(iterations=20, rate=rate))
+    return ww.train(built, pc, ww.data.digits(), rate=1e-3, steps=3, batch_size=16, **settings)
+
+
+def test_one_warning_where_activities_leave_equilibrium():
+    # Above 2 over the largest curvature, at least 1 + |W|^2: tanh keeps the activities finite, and saturates.
+    with pytest.warns(UnsettledWarning, match="farther from equilibrium.*first at step 1 .*activity rate") as caught:
+        trained = descended(4, 3.0)
+    assert len(caught) == 1
+    assert np.isfinite(trained.history["loss"]).all()
+    assert trained.history["residual_median"][0] > 1
 
 
 @pytest.mark.parametrize("kind", [ww.ErrorDescent, ww.QuasiNewton, ww.GaussNewton, ww.ActivityDescent, ww.Automatic])

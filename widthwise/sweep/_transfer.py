@@ -299,18 +299,28 @@ def _kept(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _warn_unsettled(groups: Sequence[Group], rows: Sequence[dict[str, Any]]) -> None:
-    """One warning a sweep where the automatic relaxation, which promises to settle, left more than a few examples."""
-    if not any(isinstance(getattr(group.algorithm, "relaxation", None), Automatic) for group in groups):
-        return
-    shares = [row["settled"] for row in rows if not row["diverged"] and row.get("settled") is not None]
+    """One warning a sweep where inference moved away from equilibrium, or `Automatic` left more than a few examples.
+
+    Where activity rates are swept, those beyond stability are among them on purpose, and the summary leaves them out.
+    """
+    sound = [row for row in rows if not row["diverged"]]
+    residuals = [row["residual_median"] for row in sound if row.get("residual_median") is not None]
+    away = 0 if any(group.log2_activity_rates for group in groups) else sum(value > 1 for value in residuals)
+    shares = [row["settled"] for row in sound if row.get("settled") is not None]
     left = sum(share < SETTLED for share in shares)
-    if left:
-        warnings.warn(
+    if left and any(isinstance(getattr(group.algorithm, "relaxation", None), Automatic) for group in groups):
+        text = (
             f"inference left more than {1 - SETTLED:.0%} of examples above the tolerance in {left} of {len(shares)} "
-            f"runs: give it more iterations, or a lower output precision or precision_cap",
-            UnsettledWarning,
-            stacklevel=3,
+            f"runs: give it more iterations, or a lower output precision or precision_cap"
         )
+    elif away:
+        text = (
+            f"inference ended farther from equilibrium than it began in {away} of {len(residuals)} runs: lower the "
+            f"activity rate where one was given, or the output precision, or use --relaxation auto"
+        )
+    else:
+        return
+    warnings.warn(text, UnsettledWarning, stacklevel=3)
 
 
 def _rule(labels: dict[str, Any]) -> str:

@@ -207,7 +207,7 @@ def diverged_at(history: History) -> int | None:
 
 
 def _warn(algorithm: AbstractAlgorithm, history: History) -> None:
-    """One warning where the loss diverged, or the automatic relaxation, which promises to settle, did not."""
+    """One warning where the loss diverged, inference moved away from equilibrium, or `Automatic` did not settle."""
     step = diverged_at(history)
     if step is not None:
         warnings.warn(
@@ -218,14 +218,24 @@ def _warn(algorithm: AbstractAlgorithm, history: History) -> None:
         return
     relaxation = getattr(algorithm, "relaxation", None)
     share = float(np.mean(history.get("settled", [1.0])))
+    residuals = np.asarray(history.get("residual_median", []), float)
+    away = residuals > 1
     if isinstance(relaxation, Automatic) and not share >= SETTLED:
-        warnings.warn(
+        text = (
             f"inference left {1 - share:.0%} of examples above the tolerance {float(relaxation.tolerance):g} (median "
-            f"residual {np.nanmedian(history['residual_median']):.2g}): give it more iterations than "
-            f"{relaxation.iterations}, a lower output precision or precision_cap, or a smooth activation",
-            UnsettledWarning,
-            stacklevel=3,
+            f"residual {np.nanmedian(residuals):.2g}): give it more iterations than {relaxation.iterations}, a lower "
+            f"output precision or precision_cap, or a smooth activation"
         )
+    elif away.any():
+        first = int(np.argmax(away))
+        text = (
+            f"inference ended farther from equilibrium than it began at {away.sum()} of {len(away)} steps, first at "
+            f"step {first + 1} (median residual {residuals[first]:.2g}): lower the activity rate where one was given, "
+            f"or the output precision, or use --relaxation auto"
+        )
+    else:
+        return
+    warnings.warn(text, UnsettledWarning, stacklevel=3)
 
 
 def evaluated(network: Network, data: Examples, loss: Loss) -> tuple[float, float]:
