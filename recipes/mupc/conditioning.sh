@@ -3,9 +3,8 @@
 # networks are trained on digits with Adam, settled predictive coding, tanh, residual. Writes results/init_*.json,
 # results/trained_*.json and .png and results/conditioning_init.log, _trained.log. `conditioning.sh init` and
 # `conditioning.sh trained` do one part. The Hessian does not see the input layer: digits' 64 inputs serve for
-# docs/theory.md's 16. The second part has not yet been run whole: results/conditioning_trained_parts.log holds muPC, at
-# rate 0.03 and at 0.1, where ||C|| has fallen below 1e-3 by step 1000 and PC is backprop, and SP at width 64;
-# results/conditioning_trained_sp_128.log SP at width 128.
+# docs/theory.md's 16. SP's networks are settled by `auto`: error descent leaves half of them unsettled after 200 iterations
+# from depth 32 on. Widths and depths of SP are a run each, smallest first; SP="256x32 512x64" runs only these, and appends.
 set -uo pipefail
 cd "$(dirname "$0")"
 W=${WIDTHWISE:-widthwise}
@@ -17,7 +16,7 @@ if [ "$PART" = all ]; then
   exit
 fi
 mkdir -p results
-exec > >(tee "results/conditioning_$PART.log") 2>&1
+exec > >(tee -a "results/conditioning_$PART.log") 2>&1
 measure() {
   local name=$1
   shift
@@ -48,10 +47,10 @@ if [ "$PART" = init ]; then
 fi
 if [ "$PART" = trained ]; then
   TRAIN="--network residual_mlp --activation tanh --train-steps 0 100 300 1000 --batch-size 16"
-  measure trained_mupc $TRAIN --parameterization mupc --rate 0.03 --widths 64 128 256 512 --depths 8 16 32 64 \
-    --out results/trained_mupc.png
-  measure trained_sp $TRAIN --parameterization sp --rate 0.001 --widths 64 128 256 --depths 8 16 32 \
-    --out results/trained_sp.png
-  measure trained_sp_depth_64 $TRAIN --parameterization sp --rate 0.001 --widths 64 --depths 64
-  measure trained_sp_width_512 $TRAIN --parameterization sp --rate 0.001 --widths 512 --depths 8 16
+  [ -n "${SP:-}" ] || measure trained_mupc $TRAIN --parameterization mupc --rate 0.03 --widths 64 128 256 512 \
+    --depths 8 16 32 64 --out results/trained_mupc.png
+  for size in ${SP:-64x8 64x16 128x8 128x16 256x8 64x32 512x8 256x16 128x32 64x64 512x16 256x32 128x64 512x32 256x64 512x64}; do
+    measure "trained_sp_${size/x/_}" $TRAIN --parameterization sp --rate 0.001 --widths "${size%x*}" --depths "${size#*x}" \
+      --relaxation auto
+  done
 fi

@@ -81,6 +81,7 @@ BAD = {
     "theory": "topic",
     "theory conditionin": "'conditionin': did you mean 'conditioning'",
     THEORY + "--parameterization sp mupp": "'mupp': did you mean 'mup'",
+    THEORY + "--relaxation automatic": "relaxation 'automatic'",
     THEORY + "--network residualmlp": "'residualmlp': did you mean 'residual_mlp'",
     # Numbers out of range.
     TRAIN + "--width 0": "width is 0",

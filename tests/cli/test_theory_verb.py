@@ -48,3 +48,18 @@ def test_during_training(cli, loaded):
     assert all(1 <= row["iterations"] <= 2 for row in (first, last))
     assert loaded("out.json")["settings"]["optimizer"] == "adam"
     assert "iterations" in out
+
+
+def test_the_relaxation_is_the_one_named(cli, loaded):
+    # A linear network's equilibrium has a closed form, which auto takes; descent needs as many steps as ‖C‖ asks for.
+    counted = {}
+    for name in ("error", "auto"):
+        line = (
+            LINE + "--activation linear --widths 4 --depths 4 --parameterization sp --dtype float64 --tolerance 1e-6 "
+        )
+        code, _, err = cli(line + f"--tolerance 1e-6 --relaxation {name} --json out.json")
+        assert (code, err) == (0, "")
+        (row,) = loaded("out.json")["rows"]
+        assert row["converged"] == 1
+        counted[name] = row["iterations"]
+    assert counted["auto"] <= 1 < counted["error"]

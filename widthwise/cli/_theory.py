@@ -25,7 +25,7 @@ def run(arguments: Sequence[str]) -> int:
     parser = Parser(
         prog="widthwise theory",
         description="Condition number of inference on activities (kappa) and on errors (1+|C|), and the iterations "
-        "that error descent needs, for predictive coding networks at initialization and during training with Adam.",
+        "that inference needs, for predictive coding networks at initialization and during training with Adam.",
     )
     parser.add_argument("topic", help=", ".join(TOPICS))
     add_run_flags(parser, "theory")
@@ -55,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _expanded(values: dict[str, Any]) -> list[Run]:
-    """One run for every parameterization, width and depth: predictive coding, Adam, settled by error descent."""
+    """One run for every parameterization, width and depth: predictive coding, Adam, settled in many iterations."""
     fixed: dict[str, Any] = {"algorithm": "pc", "iterations": ITERATIONS} | values
     axes = {name: fixed.pop(name, [Run.model_fields[name].default]) for name in ("parameterization", "width", "depth")}
     runs = []

@@ -89,7 +89,7 @@ class Run(pydantic.BaseModel):
     precision_cap: float | None = _field(None, NET, "most curvature that an example may meet; lowers its precision")
     activity_decay: float | None = _field(None, NET, "alpha of alpha/2 |h|^2, added to the energy of hidden activities")
     relaxation: str | None = _field(
-        None, NET, "auto, error, quasi_newton, anderson, gauss_newton, exact, descent, sweep or ode (error)"
+        None, NET + THEORY, "auto, error, quasi_newton, anderson, gauss_newton, exact, descent, sweep or ode (error)"
     )
     iterations: int | None = _field(
         None, NET + THEORY, "of inference (auto 40, error 12, descent 20, sweep 1; theory 200)"
