@@ -62,6 +62,39 @@ def test_square_linear_layers_give_target_propagations_inverses():
     assert float(jnp.max(angles["backprop"])) > 10
 
 
+@pytest.mark.parametrize("white", [True, False])
+def test_at_its_ridge_optimum_dtp_is_a_damped_gauss_newton_step(white):
+    """A readout that is not square, and states of Gram matrix S = Z^T Z: ridge regression from W z to z leads to
+
+        argmin_e |W e − δ|² + μ e^T S^-1 e
+
+    which is Gauss-Newton's step, damped by μ/c, where the states are white, S = c I, and only there.
+    """
+    table, draw = parameterization("mup", algorithm="dtp", base_width=4), np.random.default_rng(4).normal
+    count, width, out, scale, ridge = 9, 5, 3, 4.0, 0.02
+    built = mlp(7, width, out, depth=2, activation="linear", table=table, key=KEY, state="post")
+    first, readout = (
+        segment.stages.linear.multiplier * np.asarray(segment.stages.linear.weight[0])
+        for segment in built.network.segments
+    )
+    z = np.sqrt(scale) * np.linalg.qr(draw(size=(count, width)))[0] * (1.0 if white else np.arange(1, width + 1))
+    # The first layer has more inputs than units: any states can be had.
+    batch = Batch(jnp.asarray(z @ np.linalg.pinv(first).T), jnp.asarray(draw(size=(count, out))))
+    missed = np.asarray(batch.y) - z @ readout.T
+    # μ = μ' B fan-in, and the least squares of both terms at once.
+    mu = ridge * count * out
+    root = np.linalg.inv(np.linalg.cholesky(z.T @ z))
+    tall = np.vstack([readout, np.sqrt(mu) * root])
+    expected = np.linalg.lstsq(tall, np.vstack([missed.T, np.zeros((width, count))]), rcond=None)[0].T
+    errors = []
+    for rule in (TargetPropagation(RidgeFeedback(ridge), target_step=1.0), GaussNewtonTargets(mu / scale)):
+        learner = rule.init(built, key=KEY)
+        errors.append(np.asarray(eqx.filter_jit(rule.infer)(learner, batch, mse, key=KEY).errors[0][0]))
+    np.testing.assert_allclose(errors[0], expected, rtol=1e-9, atol=1e-12)
+    apart = np.abs(errors[1] - expected).max() / np.abs(expected).max()
+    assert apart < 1e-9 if white else apart > 0.1
+
+
 def test_large_damping_is_backprop():
     """(P P^T + δ)^-1 goes to 1/δ, and P^T e is the gradient."""
     built, batch = made()

@@ -6,11 +6,23 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from science.oracles import LOSSES, batch_of, build, distance, per_layer, stacked, unrolled, walk
+from science.oracles import (
+    LOSSES,
+    batch_of,
+    build,
+    distance,
+    error_energy,
+    half_square,
+    per_layer,
+    stacked,
+    unrolled,
+    walk,
+)
 from science.pairs import pair_network
 
 from widthwise._errors import InputError
 from widthwise.algorithms import Backprop, PredictiveCoding
+from widthwise.config import RELAXATIONS, found
 from widthwise.inference import (
     ActivityDescent,
     Anderson,
@@ -215,3 +227,26 @@ def test_refusals(kind, settings):
     (value,) = settings.values()
     with pytest.raises(InputError, match=str(value)):
         kind(**settings)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_the_smallest_network(residual):
+    """Depth 2, width 1, one example: the least energy of one number, by looking at 10^5 values of it."""
+    names = {"tanh": sorted(set(RELAXATIONS) - {"exact"}), "linear": ["auto", "exact"]}
+    for activation, tried in names.items():
+        network = build(depth=2, width=1, residual=residual, activation=activation).network
+        gammas = (jnp.asarray(0.8), jnp.asarray(1.5))
+        problem = Problem(network, gammas, *batch_of("mse", batch=1), LOSSES["mse"][0])
+        grid = [np.linspace(-10, 10, 100_001)[:, None]]
+        least = float(jnp.min(error_energy(unrolled(network), gammas, grid, problem.x, problem.y, half_square)))
+        before = float(problem.energy(problem.start())[0])
+        for name, (point, settled) in zip(
+            tried, settle(problem, *(found(name, RELAXATIONS)() for name in tried)), strict=True
+        ):
+            assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves((point, settled))), name
+            assert float(settled.energy[0]) > least - 1e-6, name
+            # A fixed step has no safeguard, and one sweep overshoots a steep readout (docs/theory.md B2).
+            if name not in ("descent", "sweep"):
+                # A residual of 1e-2 leaves 1e-4 of the way, times a condition number below 10.
+                assert bool(settled.converged[0]), name
+                assert float(settled.energy[0]) - least < 1e-3 * (before - least), name

@@ -37,8 +37,8 @@ DEFECTS = (
     Defect(
         "gamma_L missing at the output",
         "inference/_base.py",
-        "pulled = pullback(self.network, states, -scaled(self.precisions[-1], output_error))",
-        "pulled = pullback(self.network, states, -output_error)",
+        "-scaled(self.precisions[-1], output_error), sources)",
+        "-output_error, sources)",
         (
             "tests/inference/test_relaxations_by_hand.py::test_energy_and_gradient",
             "tests/science/test_equilibrium.py::test_settled_descents_agree",
@@ -64,8 +64,8 @@ DEFECTS = (
     Defect(
         "bias inside the multiplier",
         "network/_layer.py",
-        "out + self.bias_multiplier * self.bias",
-        "out + self.multiplier * self.bias_multiplier * self.bias",
+        "out + self.bias_multiplier * self.bias\n\n    def transposed",
+        "out + self.multiplier * self.bias_multiplier * self.bias\n\n    def transposed",
         ("tests/network/test_chain_oracles.py::test_dense_stage_by_hand",),
     ),
     Defect(
@@ -121,9 +121,9 @@ DEFECTS = (
     ),
     Defect(
         "base width ignored in train",
-        "config.py",
-        '    "weight_decay_kind",\n    "base_width",\n    "base_depth",\n)',
-        '    "weight_decay_kind",\n    "base_depth",\n)',
+        "config/_names.py",
+        '    "base_width",\n    "base_depth",\n',
+        '    "base_depth",\n',
         ("tests/cli/test_train_verb.py::test_base_width",),
     ),
     Defect(
@@ -153,5 +153,47 @@ DEFECTS = (
         "np.moveaxis(planes, 1, -1), table[:, labels - 1]",
         "np.moveaxis(planes, 1, -1), table[:, 0]",
         ("tests/data_sets/test_cifar.py::test_a_picture_made_by_hand",),
+    ),
+    Defect(
+        "the output target away from the data",
+        "algorithms/_target_propagation.py",
+        "*around(states), step * output_error)",
+        "*around(states), -step * output_error)",
+        ("tests/algorithms/test_target_propagation.py::test_the_sweep_equals_a_plain_loop",),
+    ),
+    Defect(
+        "DTP's difference added",
+        "algorithms/_target_propagation.py",
+        "arrived = reached - (restored if self.difference else x)",
+        "arrived = reached + (restored if self.difference else x)",
+        ("tests/algorithms/test_target_propagation.py::test_the_sweep_equals_a_plain_loop",),
+    ),
+    Defect(
+        "a frontier one layer short",
+        "inference/_frontier.py",
+        "lowest = sum(s.depth for s in segments) - steps - passed",
+        "lowest = sum(s.depth for s in segments) - steps - passed + 1",
+        ("tests/inference/test_ladder.py::test_the_frontier_is_the_literal_algorithm",),
+    ),
+    Defect(
+        "searches that keep any step",
+        "inference/_search.py",
+        "turn.active & (energy <= turn.energy + DECREASE * dot(turn.gradient, move) + slack)",
+        "turn.active & (energy < jnp.inf)",
+        ("tests/inference/test_ladder.py::test_the_energy_never_rises",),
+    ),
+    Defect(
+        "auto goes on from where descent raised the energy",
+        "inference/_automatic.py",
+        "        point = _lower(problem, point, start)\n        if quick",
+        "        if quick",
+        ("tests/inference/test_automatic.py::test_descent_that_raises_the_energy_is_forgotten",),
+    ),
+    Defect(
+        "auto hands over an exact solve that failed",
+        "inference/_automatic.py",
+        "jax.lax.cond(jnp.all(exact[1].converged), lambda",
+        "jax.lax.cond(jnp.ones((), bool), lambda",
+        ("tests/inference/test_automatic.py::test_examples_that_rounding_spoils_are_searched",),
     ),
 )

@@ -21,7 +21,7 @@ from widthwise.algorithms import (
     local_gradients,
 )
 from widthwise.inference import ErrorDescent
-from widthwise.network import Network, Segment, calibrated, cnn, forward, residual_cnn, stage_at, vgg
+from widthwise.network import Network, Segment, calibrated, cnn, forward, mlp, residual_cnn, stage_at, vgg
 from widthwise.network._image_stage import Norm, gathered, pooled
 from widthwise.network._layer import Convolution
 from widthwise.parameterization import Role, parameterization
@@ -213,11 +213,17 @@ def test_batch_statistics_are_measured_and_never_learned():
     np.testing.assert_allclose(norm.variance[0], seen.var((0, 1, 2)), rtol=1e-12)
 
 
-@pytest.mark.parametrize("difference", [True, False])
-@pytest.mark.parametrize("state", ["pre", "post"])
-def test_targets_come_down_through_images(state, difference):
+@pytest.mark.parametrize(
+    ("kind", "settings", "state", "difference"),
+    [
+        *(("cnn", {"stride": 2, "pool": "none"}, state, both) for state in ("pre", "post") for both in (True, False)),
+        ("vgg", {"norm": "layer"}, "post", True),
+        ("vgg", {}, "pre", False),
+    ],
+)
+def test_targets_come_down_through_images(kind, settings, state, difference):
     """Flattened states, ridge regressions, a loop over layers: plain NumPy."""
-    built, batch = network_of("cnn", stride=2, pool="none", state=state), batch_of(5)
+    built, batch = network_of(kind, state=state, **settings), batch_of(5)
     rule = TargetPropagation(RidgeFeedback(0.05), difference=difference, target_step=0.5)
     found = eqx.filter_jit(rule.infer)(rule.init(built, key=KEY), batch, mse, key=KEY)
     states = [np.asarray(s[row]) for s in forward(built.network, batch.x) for row in range(s.shape[0])]
@@ -299,6 +305,10 @@ def test_the_way_back_from_an_image_by_hand():
         (lambda: residual_cnn(SHAPE, 4, 3, depth=4, state="post", table=TABLE, key=KEY), "carries pre-activations"),
         (lambda: network_of("cnn").network(draw(2, 144)), r"reads images of shape \(batch, 9, 8, 2\)"),
         (lambda: network_of("cnn").network(draw(2, 8, 9, 2)), r"the input's shape is \(2, 8, 9, 2\)"),
+        (
+            lambda: mlp(144, 4, 3, depth=3, table=TABLE, key=KEY).network(draw(2, *SHAPE)),
+            r"shape is \(2, 9, 8, 2\): this network reads rows of shape \(batch, 144\); reshape it",
+        ),
     ],
 )
 def test_what_is_refused(make, words):

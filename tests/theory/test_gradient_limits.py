@@ -11,7 +11,8 @@ import pytest
 
 from widthwise._errors import InputError
 from widthwise._loss import mse
-from widthwise.inference import ActivityDescent, ErrorDescent, Problem, SequentialSweep
+from widthwise.algorithms import Backprop, Batch, PredictiveCoding, cosine
+from widthwise.inference import ActivityDescent, ErrorDescent, OutputSpaceSolve, Problem, SequentialSweep
 from widthwise.network import mlp, residual_mlp
 from widthwise.parameterization import parameterization
 from widthwise.theory import (
@@ -209,3 +210,39 @@ def test_expectations_at_initialization(residual):
         assert abs(values.mean() - mean) < 4 * error
         # The error is small enough for a factor of 1 + 1/L, or one layer more, to be seen.
         assert error < 0.04 * (growth * first.mean() if mean == 0 else expected)
+
+
+@pytest.mark.parametrize(("width", "energy", "least"), [(16, 0.85, 0.95), (256, 0.986, 0.9995)])
+def test_settled_predictive_coding_becomes_backprop(width, energy, least):
+    """F*/loss and the least layer's cosine at L = 4, L/N = 1/4 and 1/64: the table in docs/theory.md E.
+
+    How far predictive coding is from backprop depends on the targets' size too: data are the probe of B3.
+    """
+    table, seeds = parameterization("mupc", algorithm="pc"), 8
+    pc, backprop = PredictiveCoding(OutputSpaceSolve(), output_precision=1.0), Backprop()
+
+    def probe(seed):
+        draw = np.random.default_rng(seed).normal
+        x = draw(size=(8, 8))
+        return x, np.tanh(2 * x @ draw(size=(8, 3)) / np.sqrt(8))
+
+    @eqx.filter_jit
+    @eqx.filter_vmap
+    def measured(seed, batch):
+        key = jax.random.key(seed)
+        built = residual_mlp(8, width, 3, depth=4, activation="linear", table=table, key=key)
+        settled, metrics = pc.grads(pc.init(built, key=key), batch, mse, key=key)
+        reference, _ = backprop.grads(backprop.init(built, key=key), batch, mse, key=key)
+        layers = cosine(settled, reference)[1]
+        return metrics["residual_max"], metrics["energy"] / metrics["loss"], jnp.min(layers)
+
+    batches = Batch(*(jnp.asarray(np.stack(part)) for part in zip(*map(probe, range(seeds)), strict=True)))
+    residual, ratio, cosines = (np.asarray(v) for v in measured(jnp.arange(seeds), batches))
+    assert residual.max() < 1e-10
+    assert abs(ratio.mean() - energy) < 0.05
+    assert abs(cosines.mean() - least) < 0.05
+    # 1/(1 + c) is what eigenvalues that are all alike would give, and convexity makes it the least.
+    alike = 1 / (1 + expected_curvature(4, width))
+    assert alike - 3 * ratio.std() / np.sqrt(seeds) < ratio.mean() < 1
+    if width == 256:
+        assert abs(ratio.mean() - alike) < 0.01

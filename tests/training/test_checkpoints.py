@@ -153,14 +153,23 @@ def cut_after(epochs):
     return on_progress
 
 
-LEARNED = TrainedFeedback(optimizer="adam", rate=0.01, steps=2, pretrain=7)
+LEARNED = {"optimizer": "adam", "rate": 0.01, "steps": 2, "pretrain": 7}
 # How it is trained, after which epoch of 5 steps it is cut, and how many steps it makes: 12 end within an epoch.
 CASES = {
     "momentum": ({}, Backprop, {"momentum": 0.9, "decay": "cosine"}, 2, 12),
     "adam": ({"optimizer": "adam"}, Backprop, {"weight_decay": 0.1}, 1, 10),
     "pc": ({"algorithm": "pc"}, lambda: PredictiveCoding(ErrorDescent(iterations=3)), {}, 1, 10),
     # Feedback that learns with a memory of its own, cut before and resumed after its time alone has passed.
-    "dtp": ({"algorithm": "dtp"}, lambda: TargetPropagation(LEARNED), {"momentum": 0.9}, 1, 10),
+    **{
+        learns: (
+            {"algorithm": "dtp"},
+            lambda learns=learns: TargetPropagation(TrainedFeedback(learns, **LEARNED)),
+            {"momentum": 0.9},
+            1,
+            10,
+        )
+        for learns in ("reconstruction", "drl", "ldrl")
+    },
 }
 
 

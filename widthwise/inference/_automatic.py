@@ -1,11 +1,11 @@
 """The ladder climbed for you: the cheapest relaxation that settles each example, one compiled program.
 
     activity decay             safeguarded L-BFGS
-    linear, squared error      the exact solve in the output space
+    linear, squared error      the exact solve in the output space; examples that rounding spoils go on by L-BFGS
     else                       a few descent steps; examples still unsettled go on by safeguarded L-BFGS
 
-An example whose energy the descent raised starts its search from the forward pass instead. Where predictions are fixed
-the first descent step is the equilibrium.
+An example whose energy the solve or the descent raised, or made NaN, starts its search from the forward pass instead.
+Where predictions are fixed the first descent step is the equilibrium.
 """
 
 import equinox as eqx
@@ -47,13 +47,12 @@ class Automatic(AbstractRelaxation):
         if problem.activity_decay is not None:
             return QuasiNewton(iterations=self.iterations, tolerance=self.tolerance)(problem, start)
         if problem.network.is_linear and problem.loss is mse and not problem.fixed_prediction:
-            return OutputSpaceSolve(tolerance=self.tolerance)(problem, start)
+            return self._exact(problem, start)
         quick = min(DESCENT, self.iterations)
         point, settled = ErrorDescent(iterations=quick, tolerance=self.tolerance)(problem, start)
+        point = _lower(problem, point, start)
         if quick == self.iterations:
-            return point, settled
-        # NaN is no fall either.
-        point = chosen_point(problem.descended(point) <= problem.descended(start), point, start)
+            return point, self.settled(problem, start, point, settled.iterations)
         search = QuasiNewton(iterations=self.iterations - quick, tolerance=self.tolerance)
         # Where all have settled not even the search's memory is laid out.
         point, made = jax.lax.cond(
@@ -63,3 +62,28 @@ class Automatic(AbstractRelaxation):
             point,
         )
         return point, self.settled(problem, start, point, jnp.add(settled.iterations, made))
+
+    def _exact(self, problem: Problem, start: Point) -> tuple[Point, Settled]:
+        """The exact solve; where rounding kept an example from it, the search."""
+        exact = OutputSpaceSolve(tolerance=self.tolerance)(problem, start)
+
+        def search(exact: tuple[Point, Settled]) -> tuple[Point, Settled]:
+            point, settled = exact
+            # The solve's prediction was never computed from its errors, and a search compares energies that are.
+            point = _lower(problem, problem.at(point.errors, start), start)
+            searcher = QuasiNewton(iterations=self.iterations, tolerance=self.tolerance)
+            found, made = searcher.search(problem, start, point)
+            searched = self.settled(problem, start, found, jnp.add(settled.iterations, made))
+            # What one example needs changes nothing for the others.
+            done = settled.converged
+            merged = jax.tree.map(lambda old, new: jnp.where(done, old, new), settled, searched)
+            return chosen_point(done, exact[0], found), merged
+
+        # Deep networks outside muP overflow the solve's products long before their own forward pass.
+        return jax.lax.cond(jnp.all(exact[1].converged), lambda exact: exact, search, exact)
+
+
+def _lower(problem: Problem, point: Point, start: Point) -> Point:
+    """Per example the point, or the forward pass where that has the lower energy."""
+    # NaN is no fall either.
+    return chosen_point(problem.descended(point) <= problem.descended(start), point, start)

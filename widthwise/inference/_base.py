@@ -185,8 +185,10 @@ def relative_residual(problem: Problem, start: Point, point: Point) -> Float[Arr
 
 
 def relative(here: Float[Array, " batch"], there: Float[Array, " batch"]) -> Float[Array, " batch"]:
-    """The ratio of two norms, from their squares; 0/0 = 0."""
-    return jnp.sqrt(jnp.where(here == 0, 0.0, here / jnp.where(here == 0, 1.0, there)))
+    """The ratio of two norms, from their squares; 0/0 = 0, and NaN over a norm that overflows."""
+    # Anything finite over infinity is 0, which would call settled what nobody has measured.
+    known = jnp.where(jnp.isinf(there), jnp.nan, there)
+    return jnp.sqrt(jnp.where(here == 0, 0.0, here / jnp.where(here == 0, 1.0, known)))
 
 
 def curvature_along_error(problem: Problem, point: Point) -> Float[Array, " batch"]:

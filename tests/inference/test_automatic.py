@@ -1,0 +1,94 @@
+"""What `auto` falls back on: no example ends above the forward pass, and none fails silently."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from science.oracles import LOSSES, batch_of, build, distance
+
+from widthwise.inference import Automatic, ErrorDescent, OutputSpaceSolve, Problem
+from widthwise.inference._automatic import DESCENT
+from widthwise.inference._base import relative
+from widthwise.network import residual_mlp
+from widthwise.parameterization import parameterization
+
+ONE = jnp.ones(())
+
+
+def test_descent_that_raises_the_energy_is_forgotten():
+    # Steep tanh layers: the step that the curvature along the output error suggests is too long for some examples.
+    network = build(depth=4, gain=3.0).network
+    problem = Problem(network, (ONE, ONE, 50 * ONE), *batch_of("mse", batch=200), LOSSES["mse"][0])
+    relaxations = [ErrorDescent(iterations=DESCENT), Automatic(iterations=DESCENT), Automatic(iterations=DESCENT + 1)]
+    before, (descended, only, more) = jax.jit(
+        lambda p: (p.energy(p.start()), [relaxation(p, p.start())[1] for relaxation in relaxations])
+    )(problem)
+    raised = descended.energy > before
+    assert 0 < int(raised.sum()) < 100
+    for settled in (only, more):
+        assert bool(jnp.all(settled.energy <= before * (1 + 1e-12)))
+    # Where descent is not followed the point is the forward pass, and its residual says so.
+    assert distance(only.residual[raised], jnp.ones(int(raised.sum()))) < 1e-12
+    assert distance(only.energy[~raised], descended.energy[~raised]) < 1e-12
+
+
+def deep(depth, dtype=jnp.float32, batch=8):
+    """A linear chain of skips outside muP: its forward pass grows exponentially with depth (docs/theory.md D1)."""
+    table, draw = parameterization("sp", algorithm="pc"), np.random.default_rng(0).normal
+    key = jax.random.key(0)
+    network = residual_mlp(16, 8, 3, depth=depth, activation="linear", table=table, key=key, dtype=jnp.float32).network
+    x, y = draw(size=(batch, 16)), draw(size=(batch, 3))
+    problem = Problem(network, (ONE,) * 3, jnp.asarray(x), jnp.asarray(y), LOSSES["mse"][0])
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.float32).astype(dtype), problem)
+
+
+@jax.jit
+def settled_by(problem):
+    start = problem.start()
+    return problem.energy(start), OutputSpaceSolve()(problem, start)[1], Automatic()(problem, start)
+
+
+def test_examples_that_rounding_spoils_are_searched():
+    """32 bits are not enough for the exact solve of 64 such layers; 64 are, and judge what the search found."""
+    before, exact, (point, settled) = settled_by(deep(64))
+    assert not bool(jnp.any(exact.converged))
+    assert bool(jnp.all(settled.energy < before))
+    assert int(settled.converged.sum()) > len(before) // 2
+    assert settled.converged.tolist() == (settled.residual <= 1e-2).tolist()
+
+    @jax.jit
+    def judged(double, errors):
+        start = double.start()
+        reference = OutputSpaceSolve()(double, start)[1]
+        return reference, double.energy(double.at(errors, start)), double.energy(start)
+
+    errors = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), point.errors)
+    reference, found, above = judged(deep(64, jnp.float64), errors)
+    assert bool(jnp.all(reference.converged))
+    # The equilibrium of a linear network is the least energy there is.
+    assert bool(jnp.all(reference.energy <= found))
+    assert bool(jnp.all(found < above))
+
+
+def test_what_one_example_needs_changes_nothing_for_the_others():
+    """The first example's target is 10^30 away, which overflows its own norms alone."""
+    problem = deep(4)
+    far = Problem(problem.network, problem.precisions, problem.x, problem.y.at[0].set(1e30), problem.loss)
+    _, _, (alone, expected) = settled_by(problem)
+    _, exact, (point, settled) = settled_by(far)
+    assert exact.converged.tolist() == [False] + [True] * 7
+    assert settled.converged.tolist() == [False] + [True] * 7
+    for found, other in ((settled, expected), (point.prediction, alone.prediction)):
+        for one, two in zip(jax.tree.leaves(found), jax.tree.leaves(other), strict=True):
+            np.testing.assert_allclose(one[1:], two[1:], rtol=1e-5)
+
+
+def test_a_forward_pass_that_overflows_is_not_called_settled():
+    before, _, (_, settled) = settled_by(deep(150))
+    assert not bool(jnp.any(jnp.isfinite(before)))
+    assert not bool(jnp.any(settled.converged))
+    assert not bool(jnp.any(settled.residual <= 1.0))
+
+
+def test_nothing_is_small_beside_a_norm_that_overflowed():
+    ratio = relative(jnp.asarray([4.0, 0.0, 1.0]), jnp.asarray([jnp.inf, 0.0, 4.0]))
+    np.testing.assert_array_equal(ratio, [np.nan, 0.0, 0.5])
