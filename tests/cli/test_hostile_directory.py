@@ -18,6 +18,8 @@ from widthwise.sweep import read
 
 SWEEP = "transfer --data ok.npz --batch-size 8 --steps 2 --widths 4 --depth 2 --log2-rates -3 -2 1 --seeds 1 --out run"
 TRAIN = "train --data ok.npz --batch-size 8 --width 4 --depth 2 --steps 2 --rate 0.1 --out trained"
+# Files that end a reader's patience or memory.
+ENDLESS = [os.mkfifo, lambda path: os.symlink("/dev/zero", path)]
 MARKUP = '"><img src=x onerror=alert(1)></title></svg><script>alert(2)</script><!--{{7*7}}{% raise %}'
 
 
@@ -180,12 +182,36 @@ def test_a_huge_file_takes_no_memory(here, swept, name):
     assert most < (30_000_000 if name == "records.jsonl" else 1_000_000)
 
 
-@pytest.mark.parametrize("reach", [os.mkfifo, lambda path: os.symlink("/dev/zero", path)], ids=["pipe", "device"])
+@pytest.mark.parametrize("reach", ENDLESS, ids=["pipe", "device"])
 def test_a_tuned_rate_without_an_end_is_not_read(cli, here, reach):
     (here / "tuned").mkdir()
     reach(here / "tuned" / "tuned.json")
     code, _, err = cli("train --data ok.npz --width 4 --depth 2 --steps 2 --tuned tuned")
     assert (code, "tuned.json is no plain file" in err) == (2, True)
+
+
+@pytest.mark.parametrize("reach", ENDLESS, ids=["pipe", "device"])
+@pytest.mark.parametrize(
+    "line", ["table --parameterization t.json", "train --rate 0.1 --parameterization t.json", "derive --start t.json"]
+)
+def test_a_table_without_an_end_is_not_read(cli, here, reach, line):
+    reach(here / "t.json")
+    code, _, err = cli(line)
+    assert (code, "table file t.json is no plain file" in err, err.count("\n")) == (2, True, 1)
+
+
+def test_a_huge_table_takes_no_memory(cli, here):
+    (here / "t.json").touch()
+    os.truncate(here / "t.json", 2**40)
+    tracemalloc.start()
+    try:
+        code, _, err = cli("table --parameterization t.json")
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (code, "t.json is larger than 10000000 bytes" in err) == (2, True)
+    # What a table may have, held at most twice.
+    assert most < 25_000_000
 
 
 def holding(here, name, place, value):
