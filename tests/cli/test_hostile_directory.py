@@ -18,6 +18,8 @@ from widthwise.sweep import read
 
 SWEEP = "transfer --data ok.npz --batch-size 8 --steps 2 --widths 4 --depth 2 --log2-rates -3 -2 1 --seeds 1 --out run"
 TRAIN = "train --data ok.npz --batch-size 8 --width 4 --depth 2 --steps 2 --rate 0.1 --out trained"
+# Files that end a reader's patience or memory.
+ENDLESS = [os.mkfifo, lambda path: os.symlink("/dev/zero", path)]
 MARKUP = '"><img src=x onerror=alert(1)></title></svg><script>alert(2)</script><!--{{7*7}}{% raise %}'
 
 
@@ -180,12 +182,78 @@ def test_a_huge_file_takes_no_memory(here, swept, name):
     assert most < (30_000_000 if name == "records.jsonl" else 1_000_000)
 
 
-@pytest.mark.parametrize("reach", [os.mkfifo, lambda path: os.symlink("/dev/zero", path)], ids=["pipe", "device"])
+@pytest.mark.parametrize("reach", ENDLESS, ids=["pipe", "device"])
 def test_a_tuned_rate_without_an_end_is_not_read(cli, here, reach):
     (here / "tuned").mkdir()
     reach(here / "tuned" / "tuned.json")
     code, _, err = cli("train --data ok.npz --width 4 --depth 2 --steps 2 --tuned tuned")
     assert (code, "tuned.json is no plain file" in err) == (2, True)
+
+
+@pytest.mark.parametrize("reach", ENDLESS, ids=["pipe", "device"])
+@pytest.mark.parametrize(
+    "line", ["table --parameterization t.json", "train --rate 0.1 --parameterization t.json", "derive --start t.json"]
+)
+def test_a_table_without_an_end_is_not_read(cli, here, reach, line):
+    reach(here / "t.json")
+    code, _, err = cli(line)
+    assert (code, "table file t.json is no plain file" in err, err.count("\n")) == (2, True, 1)
+
+
+def test_a_huge_table_takes_no_memory(cli, here):
+    (here / "t.json").touch()
+    os.truncate(here / "t.json", 2**40)
+    tracemalloc.start()
+    try:
+        code, _, err = cli("table --parameterization t.json")
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (code, "t.json is larger than 10000000 bytes" in err) == (2, True)
+    # What a table may have, held at most twice.
+    assert most < 25_000_000
+
+
+def holding(here, name, place, value):
+    """A file whose inner entry at `place` is `value`."""
+    content = json.loads((here / name).read_text())
+    inner = content
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    (here / name).write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("place", [("gamma_bar",), ("richness",), ("roles", "hidden", "b")])
+def test_an_exponent_of_a_tables_file_that_would_take_hours(cli, here, place):
+    # A power of ten that is still computed at once, so that what refuses it late fails here and hangs nothing.
+    assert cli("table --algorithm pc --json mine.json")[0] == 0
+    holding(here, "mine.json", place, "1e9999")
+    code, out, err = cli("train --data ok.npz --rate 0.1 --algorithm pc --parameterization mine.json")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "'1e9999' is no exponent: expected at most 40 characters" in err
+
+
+def test_an_exponent_of_a_tuned_run_or_of_a_flag_that_would_take_hours(cli, here):
+    tuned = {"schema_version": 1, "search": "grid", "log2_rate": -2, "log2_activity_rate": None}
+    settings = {"data": "ok.npz", "algorithm": "pc", "gamma_bar": "1e9999"}
+    (here / "tuned.json").write_text(json.dumps(tuned | {"settings": settings}))
+    for line in ("train --tuned tuned.json", "table --algorithm pc --gamma-bar 1e9999"):
+        code, out, err = cli(line)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert "'1e9999' is no exponent: expected at most 40 characters" in err
+
+
+def test_an_exponent_of_a_page_that_would_take_hours(cli, here, swept):
+    payload = json.loads((here / "run" / "transfer.json").read_text())
+    table = next(iter(payload["tables"].values()))
+    table["roles"]["hidden"]["a"] = "1e4200"
+    (here / "run" / "transfer.json").write_text(json.dumps(payload))
+    assert cli("report run")[0] == 0
+    # As it is written: whoever computed it would show 4201 digits.
+    page = (here / "run" / "report.html").read_text()
+    assert "1e4200" in page
+    assert "0" * 1000 not in page
 
 
 class Page(HTMLParser):

@@ -3,9 +3,11 @@
 import json
 import re
 import shutil
+import tracemalloc
 
 import pytest
 
+from widthwise import sweep
 from widthwise._errors import InputError
 from widthwise.cli import _report
 from widthwise.sweep import stored_payload
@@ -54,7 +56,7 @@ def test_what_is_stored_is_told(half):
 
 def test_watching_ends_with_the_sweep(cli, half, monkeypatch):
     home, end = half
-    pages, waits = [], []
+    pages, waits, reads = [], [], []
 
     def sleep(seconds):
         pages.append((home / "report.html").read_text())
@@ -63,10 +65,12 @@ def test_watching_ends_with_the_sweep(cli, half, monkeypatch):
             end()
 
     monkeypatch.setattr(_report.time, "sleep", sleep)
+    monkeypatch.setattr(sweep, "stored_payload", lambda home: reads.append(home) or stored_payload(home))
     code, out, err = cli("report run --watch 5 --figures svg")
     assert code == 0
     assert waits == [5, 5]
-    # Nothing new was stored between the first two looks: one page, which a browser reads again.
+    # Nothing new was stored between the first two looks: one page, which a browser reads again, from one reading.
+    assert len(reads) == 2
     assert pages[0] == pages[1]
     assert 'http-equiv="refresh" content="5.0"' in pages[0]
     assert "So far 4 of 8 runs." in pages[0]
@@ -75,6 +79,24 @@ def test_watching_ends_with_the_sweep(cli, half, monkeypatch):
     assert "refresh" not in last
     assert "So far" not in last
     assert "report: run/report.html" in out
+
+
+def test_memory_does_not_follow_the_length_of_records(half):
+    home, _ = half
+    record = json.loads((home / "records.jsonl").read_text().splitlines()[0])
+    with (home / "records.jsonl").open("w") as file:
+        for index in range(200):
+            long = record["run"] | {"curve": "x" * 50_000}
+            file.write(json.dumps(record | {"hash": f"{index:016x}", "run": long}) + "\n")
+    tracemalloc.start()
+    try:
+        payload = stored_payload(home)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert payload["runs"] == 200
+    # Of 10 MB: a few records at a time, and some twenty numbers of each.
+    assert most < 3_000_000
 
 
 @pytest.mark.parametrize("damage", [{"groups": {}}, {"groups": [1]}, {"groups": {"0": {"settings": 3}}}, {}])

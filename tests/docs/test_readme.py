@@ -11,7 +11,10 @@ from widthwise.cli._flags import Parser, given
 from widthwise.config import Run
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "recipes/README.md", "docs/workflow.md")
+DOCUMENTS = (
+    "README.md", "CONTRIBUTING.md", "recipes/README.md", "docs/workflow.md", "docs/check.md", "docs/derive.md",
+    "docs/inference.md", "docs/richness_and_gauges.md", "docs/sweeps.md", "docs/target_propagation.md",
+)  # fmt: skip
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -28,7 +31,7 @@ def commands(name):
     found = []
     for block in blocks(name, "console", "bash", "sh", "shell", ""):
         for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line.removeprefix("$ "), comments=True)
+            words = shlex.split(line.removeprefix("$ ").removeprefix("srun "), comments=True)
             if words[:1] == ["widthwise"]:
                 found.append(words[1:])
     prose = FENCE.sub("", text(name))

@@ -62,6 +62,18 @@ def test_fractions():
             fraction(value)
 
 
+@pytest.mark.parametrize("text", ["1e999", "1E-999", "1e+0_99", "-1.5e٩٩٩", "0." + "1" * 39, " " * 40 + "1"])
+def test_text_that_takes_long_to_compute_is_refused_unread(text):
+    """`Fraction("1e200000000")` takes hours; these fail the same test and would be computed at once."""
+    with pytest.raises(InputError, match="at most 40 characters and a power of ten of at most two digits"):
+        fraction(text)
+
+
+def test_the_longest_text_and_power_of_ten_that_are_read():
+    assert fraction("1e-99") == Fraction(1, 10**99)
+    assert fraction("0." + "1" * 38) == Fraction(int("1" * 38), 10**38)
+
+
 def test_imports_the_standard_library_only():
     code = (
         "import sys, widthwise.parameterization as p; p.parameterization('mup').gauged({'hidden': 1});"

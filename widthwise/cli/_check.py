@@ -9,6 +9,7 @@ from ..parameterization import fraction
 from ..report import SUFFIXES
 from ._flags import Parser, add_run_flags, given
 from ._output import check_figure, progress, run_from, use_dtype, write_result
+from ._rule import add_rule_flag, own_rule, with_rule
 
 WIDTHS = (128, 256, 512, 1024)
 # The probe of docs/theory.md: eight inputs, three outputs.
@@ -22,7 +23,7 @@ PROBE_EPSILON = 1e-12
 def run(arguments: Sequence[str]) -> int:
     """Check a parameterization; exit code 1 where a line fails."""
     values = _parser().parse_all(arguments)
-    settings = given(values)
+    settings = with_rule(given(values))
     times = _times(values, settings)
     check_figure(values.out)
     if values.desiderata:
@@ -30,13 +31,17 @@ def run(arguments: Sequence[str]) -> int:
     if values.depths is not None:
         _refuse_sizes(settings, values.depths)
     widths = settings.pop("width", list(WIDTHS))
-    specs = [_spec(settings, name) for name in (None, values.against)[: 1 if values.against is None else 2]]
+    specs = [_spec(settings, None)]
+    if values.against is not None:
+        # Two tables of one algorithm: the second's file does not choose it.
+        specs.append(_spec(settings | {"algorithm": specs[0].algorithm}, values.against))
     if len({label_of(spec) for spec in specs}) < len(specs):
         raise InputError(f"--against {values.against}: that is the table under test; name another")
     for spec in specs:
         # Before anything is measured.
         table_of(spec)
     use_dtype(specs[0])
+    own = None if values.rule is None else own_rule(values.rule, specs[0])
     sizes = widths if values.depths is None else values.depths
     bar = progress(len(sizes) * len(specs) * len(times), "widths" if values.depths is None else "depths")
     checks = {}
@@ -45,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
             rate = values.rate
             for steps in times:
                 title = label_of(spec) if len(times) == 1 else f"{label_of(spec)}, steps: {steps}"
-                checks[title] = check = _checked(spec, values, settings, widths, steps, rate, bar)
+                checks[title] = check = _checked(spec, own, values, settings, widths, steps, rate, bar)
                 # All times of a table have the rate of the first.
                 rate = getattr(check, "rate", None)
     finally:
@@ -65,6 +70,7 @@ def run(arguments: Sequence[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(prog="widthwise check", description="Movement of every layer against width, and its verdict.")
     add_run_flags(parser, "check")
+    add_rule_flag(parser)
     parser.add_argument("--depths", nargs="+", type=int, metavar="DEPTH", help="over depth instead, at one width")
     parser.add_argument("--times", nargs="+", type=int, metavar="STEPS", help="after each of these numbers of steps")
     parser.add_argument("--rate", type=float, help="base rate (chosen at the smallest width)")
@@ -102,14 +108,21 @@ def _spec(settings: dict[str, Any], other: str | None) -> Run:
 
 
 def _checked(
-    spec: Run, values: Any, settings: dict[str, Any], widths: list[int], steps: int | None, rate: float | None, bar: Any
+    spec: Run,
+    own: Any,
+    values: Any,
+    settings: dict[str, Any],
+    widths: list[int],
+    steps: int | None,
+    rate: float | None,
+    bar: Any,
 ) -> Any:
     """One table's check, or its desiderata."""
     from ..measure import coordinate_check, desiderata
     from ..network import Built
 
     table = table_of(spec)
-    rule = algorithm_of(spec, table)
+    rule = algorithm_of(spec, table) if own is None else own
     chosen = {"epsilon": PROBE_EPSILON} | optimizer_settings(spec, table)
     axis = "width" if values.depths is None else "depth"
 

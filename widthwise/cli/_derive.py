@@ -1,16 +1,15 @@
 """`widthwise derive`: exponents by measurement, for an algorithm of ours or one's own."""
 
-import importlib.util
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from .._errors import InputError
-from ..config import LOSSES, PREDICTIVE_CODING, TARGET_PROPAGATION, Run, algorithm_of, build_of, found
+from ..config import LOSSES, Run, algorithm_of, build_of, found
 from ..parameterization import OWN, Parameterization, fraction, load
 from ._check import IMAGE_SHAPE, IN_SIZE, OUT_SIZE, PROBE_EPSILON
 from ._flags import Parser, add_run_flags, given
 from ._output import progress, run_from, use_dtype, write_result
+from ._rule import add_rule_flag, own_rule, with_rule
 
 WIDTHS = (64, 128, 256, 512)
 # What a table's file says itself.
@@ -25,7 +24,7 @@ def run(arguments: Sequence[str]) -> int:
     )
     add_run_flags(parser, "derive")
     parser.add_argument("--depths", nargs="+", type=int, metavar="DEPTH", help="measure exponents of depth too")
-    parser.add_argument("--rule", metavar="FILE.py:CLASS", help="an algorithm of one's own, instead of --algorithm")
+    add_rule_flag(parser)
     parser.add_argument("--start", metavar="FILE", help="a table where the search begins, in the gauge to be kept")
     parser.add_argument("--rate", type=float, help="base rate (chosen at every size)")
     parser.add_argument("--seeds", type=int, default=16, help="paired over sizes (16)")
@@ -33,10 +32,8 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--algorithm", help="bp, pc, tp or dtp (bp)")
     parser.add_argument("--json", metavar="FILE", help="write the table, to be read as a parameterization")
     values = parser.parse_all(arguments)
-    settings = given(values)
+    settings = with_rule(given(values))
     widths = settings.pop("width", list(WIDTHS))
-    if values.rule is not None and values.algorithm is not None:
-        raise InputError(f"--rule {values.rule} and --algorithm {values.algorithm}: give one of them")
     if values.depths is not None and "depth" in settings:
         raise InputError(f"--depth {settings['depth']} and --depths {values.depths}: give one of them")
     spec = run_from(settings)
@@ -44,10 +41,10 @@ def run(arguments: Sequence[str]) -> int:
     from ..measure import derive, start_table
 
     if values.start is None:
-        start = _start(spec, values.rule is not None, values.depths is not None, start_table)
+        start = _start(spec, values.depths is not None, start_table)
     else:
         start = _loaded(values.start, spec)
-    rule = algorithm_of(spec, start) if values.rule is None else _own(values.rule, spec)
+    rule = algorithm_of(spec, start) if values.rule is None else own_rule(values.rule, spec)
 
     def build(*sizes: Any) -> Any:
         *numbers, key, table = sizes
@@ -92,39 +89,17 @@ def _loaded(path: str, spec: Run) -> Parameterization:
     return load(path)
 
 
-def _start(spec: Run, own: bool, deep: bool, start_table: Any) -> Parameterization:
+def _start(spec: Run, deep: bool, start_table: Any) -> Parameterization:
     """What is known before anything is measured, for the optimizer and the precision that are asked for."""
-    if not own and spec.algorithm != "pc" and (spec.gamma_bar is not None or spec.output_loss is not None):
+    if spec.algorithm not in ("pc", OWN) and (spec.gamma_bar is not None or spec.output_loss is not None):
         raise InputError(
             f"--gamma-bar and --output-loss are of predictive coding (--algorithm pc), not of {spec.algorithm}"
         )
     return start_table(
-        OWN if own else spec.algorithm,
+        spec.algorithm,
         "sgd" if spec.optimizer is None else spec.optimizer,
         gamma_bar=fraction(0 if spec.gamma_bar is None else spec.gamma_bar),
         output_loss="weighted" if spec.output_loss is None else spec.output_loss,
         deep=deep,
         base_width=64 if spec.base_width is None else spec.base_width,
     )
-
-
-def _own(name: str, spec: Run) -> Any:
-    """An instance of the class that a file of the user's defines."""
-    file, _, attribute = name.rpartition(":")
-    path = Path(file)
-    if not attribute or path.suffix != ".py" or not path.is_file():
-        raise InputError(f"--rule {name}: expected a file and a class of it, as in my_rule.py:MyRule")
-    for setting in (*PREDICTIVE_CODING, *TARGET_PROPAGATION, "gamma_bar", "output_loss"):
-        if getattr(spec, setting) not in (None, False):
-            raise InputError(f"--{setting.replace('_', '-')} is of our algorithms: a rule of one's own sets it itself")
-    source = importlib.util.spec_from_file_location(path.stem, path)
-    assert source is not None
-    assert source.loader is not None
-    module = importlib.util.module_from_spec(source)
-    source.loader.exec_module(module)
-    from ..algorithms import AbstractAlgorithm
-
-    kind = getattr(module, attribute, None)
-    if not (isinstance(kind, type) and issubclass(kind, AbstractAlgorithm)):
-        raise InputError(f"--rule {name}: {path} has no algorithm {attribute}, a class of AbstractAlgorithm")
-    return kind()

@@ -47,6 +47,11 @@ def check_engine_flags(values: argparse.Namespace) -> None:
             raise InputError(f"{flag}: the engine {values.engine!r} has none; it belongs to --engine {users}")
         if isinstance(value, int) and value < (0 if name == "group_gpus" else 1):
             raise InputError(f"{flag} is {value}: expected at least {0 if name == 'group_gpus' else 1}")
+    if values.rule is not None and values.engine != "local":
+        raise InputError(
+            f"--rule {values.rule}: the engine {values.engine!r} trains algorithms of this program alone, "
+            "as its workers import nothing that a task names; a rule of one's own takes --engine local"
+        )
     if values.engine == "slurm" and values.out is None:
         raise InputError(
             "--engine slurm needs --out DIR, on a file system that all nodes see: jobs leave results there"

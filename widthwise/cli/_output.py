@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import json
 import math
 import sys
 import time
@@ -12,7 +11,7 @@ from typing import Any
 
 from .._errors import InputError
 from ..config import Run, checked, mesh_of
-from ..parameterization import TARGET, Role
+from ..parameterization import TARGET, Role, table_content
 from ..report import SUFFIXES
 
 LETTERS = ("a", "b", "c", "g", "d")
@@ -23,15 +22,7 @@ def with_table(values: dict[str, Any]) -> dict[str, Any]:
     path = Path(str(values.get("parameterization", "")))
     if path.suffix != ".json" or values.get("table") is not None:
         return values
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"table file {path}: {error.strerror}; write one with `widthwise table --json`") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"table file {path} is not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"table file {path} is no table: write one with `widthwise table --json {path}`")
-    return values | {"table": content}
+    return values | {"table": table_content(path)}
 
 
 def run_from(values: dict[str, Any]) -> Run:

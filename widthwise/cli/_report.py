@@ -56,16 +56,27 @@ def _watch(home: Path, page: Path, figures: str, seconds: float) -> None:
     from ..report import write
     from ..sweep import stored_payload
 
-    told = -1
+    told, expected, seen = -1, 0, None
     while True:
-        payload = stored_payload(home)
-        if payload["runs"] != told:
-            write(payload, page, figures, refresh=seconds)
-            told = payload["runs"]
-            print(f"widthwise: {told} of {payload['expected']} runs: {page}", file=sys.stderr)
-        if told >= payload["expected"] and (home / "transfer.json").exists():
+        # Looked up before the records are read, so that one that is stored meanwhile is read the next time.
+        if (now := _stamp(home / "records.jsonl")) != seen:
+            payload, seen = stored_payload(home), now
+            if payload["runs"] != told:
+                write(payload, page, figures, refresh=seconds)
+                told, expected = payload["runs"], payload["expected"]
+                print(f"widthwise: {told} of {expected} runs: {page}", file=sys.stderr)
+        if told >= expected and (home / "transfer.json").exists():
             return
         time.sleep(seconds)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """What changes with a file's content: its size and its time; both 0 where there is no file yet."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
 
 
 def _payload(path: Path) -> dict:

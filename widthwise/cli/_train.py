@@ -24,6 +24,7 @@ from ..config import (
 from ._compilation import use_compilation_cache
 from ._flags import Parser, add_cache_flag, add_run_flags, given
 from ._output import progress, run_from, use_devices, use_dtype, write_result
+from ._rule import add_rule_flag, own_rule, with_rule
 from ._tuned import read_tuned
 
 
@@ -31,6 +32,7 @@ def run(arguments: Sequence[str]) -> int:
     """Train, evaluate, print and store."""
     parser = Parser(prog="widthwise train", description="Train one network.")
     add_run_flags(parser, "train")
+    add_rule_flag(parser)
     add_cache_flag(parser)
     parser.add_argument("--rate", type=float, help="base learning rate (with --tuned: the tuned one)")
     parser.add_argument("--tuned", metavar="FILE", help="of `widthwise tune`: its rate, and its settings beneath these")
@@ -48,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--tensorboard", metavar="DIR", help="copy the metrics of every epoch there")
     values = parser.parse_all(arguments)
     rate = values.rate
-    flags = given(values)
+    flags = with_rule(given(values))
     if values.tuned is not None:
         tuned = read_tuned(values.tuned)
         flags, rate = tuned.beneath(flags), 2.0**tuned.log2_rate if rate is None else rate
@@ -62,7 +64,8 @@ def run(arguments: Sequence[str]) -> int:
     use_dtype(spec)
     several = _joined(values, spec)
     use_compilation_cache(not values.no_compilation_cache)
-    result = _trained(spec, rate, values.seed, values.out, several, values.tensorboard)
+    own = None if values.rule is None else own_rule(values.rule, spec)
+    result = _trained(spec, rate, values.seed, values.out, several, values.tensorboard, own)
     if several and not _first():
         return 0
     for name, value in result.items():
@@ -96,7 +99,13 @@ def _first() -> bool:
 
 
 def _trained(
-    spec: Run, rate: float, seed: int, out: str | None, several: bool = False, tensorboard: str | None = None
+    spec: Run,
+    rate: float,
+    seed: int,
+    out: str | None,
+    several: bool = False,
+    tensorboard: str | None = None,
+    own: Any = None,
 ) -> dict[str, Any]:
     from ..sweep import RunStore, TensorBoard, content_hash
     from ..training import train
@@ -107,7 +116,7 @@ def _trained(
     if spec.validation is not None:
         data, choosing = data.with_validation(spec.validation)
     table = table_of(spec)
-    rule = algorithm_of(spec, table)
+    rule = algorithm_of(spec, table) if own is None else own
     whole = identity(spec, data.digest, table) | {"rate": rate, "seed": seed}
     store = None if out is None or (several and not _first()) else RunStore.open(out, kind="train", spec=whole)
     build = build_of(spec, table, data.in_size, data.out_size, data.image_shape)

@@ -10,6 +10,7 @@ from ._compilation import use_compilation_cache
 from ._engine import add_engine_flags, check_engine_flags, engine_of
 from ._flags import PLURAL, Parser, add_cache_flag, add_run_flags, given
 from ._output import progress, run_from, runs_told, use_dtype, write_result
+from ._rule import add_rule_flag, own_rule, with_rule
 from ._tuned import Tuned, read_tuned
 
 LOG2_RATES = (-5.0, 2.0, 0.5)
@@ -19,7 +20,10 @@ def run(arguments: Sequence[str]) -> int:
     """Run a sweep, or what is left of it."""
     values = _parser().parse_all(arguments)
     tuned = None if values.verify is None else _to_verify(values)
-    axis, runs = expanded(_settings(given(values), tuned), values.grid)
+    flags = with_rule(given(values))
+    if values.rule is not None:
+        flags["algorithm"] = [flags["algorithm"]]
+    axis, runs = expanded(_settings(flags, tuned), values.grid)
     if values.activity_rate is not None and values.log2_activity_rates is not None:
         raise InputError(f"--activity-rate {values.activity_rate} and --log2-activity-rates: give one of them")
     check_engine_flags(values)
@@ -34,7 +38,8 @@ def run(arguments: Sequence[str]) -> int:
     if values.log2_activity_rates is not None:
         swept["log2_activity_rates"] = grid(*values.log2_activity_rates, what="log2 activity rates")
     data = data_of(runs[0])
-    groups, identities = _groups(runs, data, swept.get("log2_activity_rates"))
+    own = None if values.rule is None else own_rule(values.rule, runs[0])
+    groups, identities = _groups(runs, data, swept.get("log2_activity_rates"), own)
     training = training_of(runs[0], groups[0].table)
     tried(groups, training, len(data.x_train))
     engine = engine_of(values, runs, groups, identities, data, rates)
@@ -111,6 +116,7 @@ def _verified(curves: list[dict[str, Any]], tuned: Tuned) -> dict[str, Any]:
 def _parser() -> Parser:
     parser = Parser(prog="widthwise transfer", description="Find the best rate at every size.")
     add_run_flags(parser, "transfer")
+    add_rule_flag(parser)
     add_cache_flag(parser)
     add_engine_flags(parser)
     parser.add_argument(
@@ -135,7 +141,7 @@ def _parser() -> Parser:
 
 
 def _groups(
-    runs: Sequence[Run], data: Any, log2_activity_rates: Sequence[float] | None
+    runs: Sequence[Run], data: Any, log2_activity_rates: Sequence[float] | None, own: Any = None
 ) -> tuple[list[Any], list[dict[str, Any]]]:
     """The sweep's groups, one a run, and what defines each."""
     from ..sweep.engines import group_of
@@ -144,7 +150,7 @@ def _groups(
     users = {run.algorithm for run in runs} & {"pc"} or {runs[0].algorithm}
     groups, identities = [], []
     for spec, name in zip(runs, _labels(runs), strict=True):
-        group = group_of(spec, name, data, log2_activity_rates if spec.algorithm in users else None)
+        group = group_of(spec, name, data, log2_activity_rates if spec.algorithm in users else None, own)
         groups.append(group)
         identities.append(identity(spec, data.digest, group.table))
     return groups, identities
@@ -165,7 +171,8 @@ def expanded(values: dict[str, Any], grid: bool = False) -> tuple[str, list[Run]
     axis = "grid" if grid else several[0] if several else "width"
     chosen = {name: list(dict.fromkeys(values.pop(name))) for name in PLURAL if name in values}
     # Where no size is given the run knows its network's own: five layers of vgg, ten of residual_cnn.
-    own = {name for name in sizes if name not in chosen}
+    # The same of the algorithm: a table's file says which one it is for.
+    own = {name for name in (*sizes, "algorithm") if name not in chosen}
     chosen = {name: chosen.get(name, [Run.model_fields[name].default]) for name in PLURAL}
     runs = []
     for algorithm in chosen["algorithm"]:

@@ -8,13 +8,14 @@ from ..config import data_of, identity, label_of
 from ._compilation import use_compilation_cache
 from ._flags import Parser, add_cache_flag, add_run_flags, given
 from ._output import progress, run_from, runs_told, use_dtype, write_result
+from ._rule import add_rule_flag, own_rule, with_rule
 from ._transfer import tried
 
 
 def run(arguments: Sequence[str]) -> int:
     """Search, or go on with a search."""
     values = _parser().parse_all(arguments)
-    spec = run_from(given(values))
+    spec = run_from(with_rule(given(values)))
     use_dtype(spec)
     use_compilation_cache(not values.no_compilation_cache)
     from ..sweep import RunStore, grid, run_search, write_json
@@ -24,7 +25,8 @@ def run(arguments: Sequence[str]) -> int:
     if values.log2_activity_rates is not None:
         axes.append(grid(*values.log2_activity_rates, what="log2 activity rates"))
     data = data_of(spec)
-    group = group_of(spec, label_of(spec), data, axes[1] if len(axes) > 1 else None)
+    own = None if values.rule is None else own_rule(values.rule, spec)
+    group = group_of(spec, label_of(spec), data, axes[1] if len(axes) > 1 else None, own)
     training = training_of(spec, group.table)
     tried([group], training, len(data.x_train))
     known = identity(spec, data.digest, group.table)
@@ -61,6 +63,7 @@ def run(arguments: Sequence[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(prog="widthwise tune", description="Find the best rate of a small network with a budget of runs.")
     add_run_flags(parser, "tune")
+    add_rule_flag(parser)
     add_cache_flag(parser)
     parser.add_argument(
         "--log2-rates", nargs=3, type=float, default=[-5.0, 2.0, 1.0], metavar=("START", "STOP", "STEP"),

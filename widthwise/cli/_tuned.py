@@ -26,11 +26,12 @@ class Tuned(NamedTuple):
     def beneath(self, given: dict[str, Any]) -> dict[str, Any]:
         """The settings of a run: what was given on the command line, and for the rest what was tuned.
 
-        A table's file belongs to the parameterization, so another parameterization leaves it; the tuned activity rate
-        belongs to the rule it was tuned for.
+        A table's file belongs to the parameterization, so another parameterization leaves it; a rule of one's own is
+        named by the algorithm; the tuned activity rate belongs to the rule it was tuned for.
         """
         left = {name for name in DURATIONS if any(other in given for other in DURATIONS)}
         left |= {"table"} if "parameterization" in given else set()
+        left |= {"rule"} if "algorithm" in given else set()
         kept = {name: value for name, value in self.settings.items() if name not in left}
         if self.log2_activity_rate is not None:
             kept["activity_rate"] = 2.0**self.log2_activity_rate

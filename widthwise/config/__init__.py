@@ -12,6 +12,7 @@ from ._names import SCHEDULES as SCHEDULES
 from ._names import TABLE as TABLE
 from ._names import TAKES as TAKES
 from ._names import TARGET_PROPAGATION as TARGET_PROPAGATION
+from ._names import flags as flags
 from ._names import found as found
 from ._objects import algorithm_of as algorithm_of
 from ._objects import build_of as build_of

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._errors import InputError
-from ..parameterization import TARGET, Parameterization, from_json, parameterization, to_json
+from ..parameterization import OWN, TARGET, Parameterization, from_json, parameterization, to_json
 from ._names import (
     ALGORITHMS,
     CONVOLUTIONAL,
@@ -36,8 +36,14 @@ if TYPE_CHECKING:
 def table_of(run: Run) -> Parameterization:
     """The run's parameterization, from its name or from the table's file.
 
-    **Raises:** `InputError` where a file and settings of the table are both given.
+    **Raises:** `InputError` where a file and settings of the table are both given, and for a rule of one's own, of
+    which no name is a table.
     """
+    if run.table is None and run.algorithm == OWN:
+        raise InputError(
+            f"--parameterization {run.parameterization} is no table for a rule of one's own: give a file, as "
+            "`widthwise derive --rule FILE.py:CLASS --json mine.json` or `widthwise table --json mine.json` writes it"
+        )
     given = {name: getattr(run, name) for name in TABLE if getattr(run, name) is not None}
     if run.table is None:
         return parameterization(run.parameterization, algorithm=run.algorithm, **given)
@@ -103,8 +109,14 @@ def state_of(run: Run) -> str:
 def algorithm_of(run: Run, table: Parameterization) -> "AbstractAlgorithm":
     """The run's algorithm.
 
-    **Raises:** `InputError` for settings that it, or its relaxation, does not take.
+    **Raises:** `InputError` for settings that it, or its relaxation, does not take, and for an algorithm of one's own,
+    whose class only the command line can name.
     """
+    if run.algorithm == OWN:
+        raise InputError(
+            f"{run.parameterization} is for an algorithm of one's own: name its class with --rule FILE.py:CLASS "
+            f"(derive, check, tune, transfer, train), or take one of ours with --algorithm {', '.join(ALGORITHMS)}"
+        )
     given = _given(run, PREDICTIVE_CODING)
     targets = _given(run, TARGET_PROPAGATION)
     rule = found(run.algorithm, ALGORITHMS)
@@ -186,7 +198,8 @@ def label_of(run: Run) -> str:
 def identity(run: Run, digest: str, table: Parameterization) -> dict[str, Any]:
     """What a run's numbers depend on, as plain data: its settings, its data's content, its whole table.
 
-    Where the data's files lie does not change it.
+    Where the data's files lie does not change it. Of a rule of one's own it holds the name and the digest; a run
+    without one is what it was before there were any.
     """
-    settings = run.model_dump(exclude={"data_dir", "table"})
+    settings = run.model_dump(exclude={"data_dir", "table"} | ({"rule"} if run.rule is None else set()))
     return {"settings": settings, "data_digest": digest, "table": to_json(table)}

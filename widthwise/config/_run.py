@@ -7,7 +7,7 @@ import pydantic
 from pydantic import Field
 
 from .._errors import InputError, unknown
-from ..parameterization import NAMES
+from ..parameterization import NAMES, OWN
 from ._names import (
     ALGORITHMS,
     CONVOLUTIONAL,
@@ -68,9 +68,10 @@ class Run(pydantic.BaseModel):
         None, NET, "states are pre- or post-activations (pre; of tp and dtp without skips, post)"
     )
     gain: float = _field(1.0, NET + THEORY, "factor on the initial std of weights that see activations")
-    algorithm: str = _field("bp", ALL, "bp, pc, tp or dtp")
+    algorithm: str = _field("bp", ALL, "bp, pc, tp or dtp; a table's file says its own")
     parameterization: str = _field("mup", ALL + THEORY, f"{', '.join(NAMES)}, or a table's JSON file")
     table: dict[str, Any] | None = Field(None, description="the content of the table's file")
+    rule: str | None = Field(None, description="name and digest of an algorithm of one's own; nothing imports it")
     gamma_bar: str | None = _field(
         None, ALL + THEORY + DERIVE, "exponent of the output precision (0; -1 is Gauss-Newton's end)"
     )
@@ -142,11 +143,20 @@ class Run(pydantic.BaseModel):
             settled = {"depth": IMAGE_DEPTHS[network]}
         return settled | values
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _algorithm_of_the_file(cls, values: Any) -> Any:
+        """Where none is given, the algorithm is the one that the table's file was made for."""
+        table = values.get("table") if isinstance(values, dict) else None
+        made_for = table.get("algorithm") if isinstance(table, dict) else None
+        # Any other is no table, which whoever reads the table says.
+        return {"algorithm": made_for} | values if made_for in (*ALGORITHMS, OWN) else values
+
     @pydantic.model_validator(mode="after")
     def _names(self) -> "Run":
         for kind, value, options in (
             ("network", self.network, NETWORKS),
-            ("algorithm", self.algorithm, ALGORITHMS),
+            ("algorithm", self.algorithm, (*ALGORITHMS, OWN)),
             ("loss", self.loss, LOSSES),
             ("dtype", self.dtype, DTYPES),
             ("matmul", self.matmul, MATMULS),

@@ -7,6 +7,7 @@ from typing import Any
 from ._file import from_json as from_json
 from ._file import load as load
 from ._file import save as save
+from ._file import table_content as table_content
 from ._file import to_json as to_json
 from ._gauge import GAUGES as GAUGES
 from ._gauge import Move as Move

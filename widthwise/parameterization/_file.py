@@ -16,6 +16,7 @@ from ._table import ALGORITHMS, OPTIMIZERS, OUTPUT_LOSSES, OWN, TARGET, WEIGHT_D
 from ._target_propagation import feedback_rows
 
 SCHEMA_VERSION = 1
+LONGEST = 10_000_000  # bytes; a table with its derivation has some ten thousand
 LETTERS = ("a", "b", "c", "g", "d")
 _LETTER_NAMES = tuple(letter + suffix for letter in LETTERS for suffix in ("", "_depth"))
 
@@ -100,17 +101,51 @@ def save(table: Parameterization, path: str | Path) -> None:
 def load(path: str | Path) -> Parameterization:
     """Read a table from a JSON file.
 
-    **Raises:** `InputError` where the file is missing, is no JSON or no table.
+    **Raises:** `InputError` where the file is missing, no plain file, too large, no JSON or no table.
     """
+    return from_json(table_content(path), f"table file {path}")
+
+
+def table_content(path: str | Path) -> dict[str, Any]:
+    """What a table's file holds, not yet looked at.
+
+    **Arguments:** `path`: a plain file, or a link to one.
+
+    **Returns:** its JSON object.
+
+    **Raises:** `InputError` where the file is missing, no plain file, too large or no JSON object.
+
+    >>> import tempfile, widthwise as ww
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     save(ww.parameterization("mup"), f"{home}/t.json")
+    ...     table_content(f"{home}/t.json")["name"]
+    'mup'
+    """
+    path = Path(path)
     try:
-        payload = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"table file {path}: {error.strerror}; write one with `widthwise table --json`") from None
+        # A pipe would block for ever, a device never end; neither has a size.
+        strange = path.exists() and not path.is_file()
+        text = b"" if strange else _beginning(path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"table file {path}: {reason}; write one with `widthwise table --json`") from None
+    if strange:
+        raise InputError(f"table file {path} is no plain file: write one with `widthwise table --json FILE`")
+    if len(text) > LONGEST:
+        raise InputError(f"table file {path} is larger than {LONGEST} bytes: no table is, so name another file")
+    try:
+        found = json.loads(text.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"table file {path} is not JSON: {error}") from None
-    if not isinstance(payload, dict):
+    if not isinstance(found, dict):
         raise InputError(f"table file {path} is no table: write one with `widthwise table --json FILE`")
-    return from_json(payload, f"table file {path}")
+    return found
+
+
+def _beginning(path: Path) -> bytes:
+    """As much of a file as a table has at most, and one byte more."""
+    with path.open("rb") as file:
+        return file.read(LONGEST + 1)
 
 
 def _split(power: Power) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Exact powers of a layer's size: the only arithmetic that a parameterization needs."""
 
 import dataclasses
+import re
 from fractions import Fraction
 
 from .._errors import InputError
@@ -8,19 +9,29 @@ from .._errors import InputError
 Rational = Fraction | int | str | float
 # No power law of this field comes near; a size to such a power is no float.
 LARGEST = 20
+# `Fraction("1e200000000")` computes all its digits first, for longer than anyone waits.
+LONGEST = 40
+HUGE = re.compile(r"[eE][-+]?[\d_]{3}")
 
 
 def fraction(value: Rational) -> Fraction:
     """An exact fraction from `-1/2`, `-0.5`, an int, a float or a Fraction.
 
-    **Raises:** `InputError` where the value is no such number.
+    **Raises:** `InputError` where the value is no such number, or its text is longer than an exponent's ever is.
 
     >>> fraction("-1/2"), fraction(0.1)
     (Fraction(-1, 2), Fraction(1, 10))
     """
+    # A float means the decimal that is printed, not its binary neighbour.
+    value = str(value) if isinstance(value, float) else value
+    if isinstance(value, str) and (len(value) > LONGEST or HUGE.search(value)):
+        shown = value if len(value) <= LONGEST else value[:LONGEST] + "..."
+        raise InputError(
+            f"{shown!r} is no exponent: expected at most {LONGEST} characters and a power of ten of at most two "
+            "digits; write it like -1/2 or -0.5"
+        )
     try:
-        # A float means the decimal that is printed, not its binary neighbour.
-        exact = Fraction(str(value) if isinstance(value, float) else value)
+        exact = Fraction(value)
     except (ValueError, ZeroDivisionError, OverflowError, TypeError):
         raise InputError(f"{value!r} is not a fraction: write it like -1/2 or -0.5") from None
     if abs(exact) > LARGEST:

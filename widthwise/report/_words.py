@@ -11,6 +11,8 @@ NAMES = {
 }  # fmt: skip
 NONE = "–"
 MINUS = "−"
+# An exponent's text is never longer, nor a power of ten, whose digits `Fraction` would all compute.
+LONGEST = 40
 
 
 def name(raw: object) -> str:
@@ -68,10 +70,13 @@ def exponent(value: object) -> str:
     """An exponent as a fraction, like `−1/2`; text that is no number stays as it is."""
     if value is None:
         return NONE
+    text = str(value)
+    if len(text) > LONGEST or "e" in text.lower():
+        return text
     try:
-        exact = Fraction(str(value)).limit_denominator(1000)
+        exact = Fraction(text).limit_denominator(1000)
     except (ValueError, ZeroDivisionError):
-        return str(value)
+        return text
     return str(exact).replace("-", MINUS)
 
 

@@ -175,8 +175,20 @@ def read(directory: str | os.PathLike[str]) -> tuple[dict[str, Any], list[dict[s
     """
     home = Path(directory)
     with explained(home):
+        return read_spec(home), list(_records(home / "records.jsonl").values())
+
+
+def read_spec(directory: str | os.PathLike[str]) -> dict[str, Any]:
+    """The content of a run directory's `spec.json`.
+
+    **Arguments:** `directory`: a directory that `RunStore` has written.
+
+    **Raises:** `InputError` as `read` does.
+    """
+    home = Path(directory)
+    with explained(home):
         _of_a_run(home)
-        return _read_spec(home / "spec.json"), list(_records(home / "records.jsonl").values())
+        return _read_spec(home / "spec.json")
 
 
 def stream(directory: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, NoReturn
 import jax
 
 from ..._errors import InputError
+from ...algorithms import AbstractAlgorithm
 from ...config import LOSSES, Run, algorithm_of, build_of, checked, data_of, found, optimizer_settings, table_of
 from ...data import Dataset
 from ...parameterization import Parameterization
@@ -47,21 +48,29 @@ class Task(NamedTuple):
         return run_names(self.identity, members(self.log2_rates, self.seeds, self.log2_activity_rates))
 
 
-def group_of(run: Run, label: str, data: Dataset, log2_activity_rates: Sequence[float] | None) -> Group:
+def group_of(
+    run: Run,
+    label: str,
+    data: Dataset,
+    log2_activity_rates: Sequence[float] | None,
+    rule: AbstractAlgorithm | None = None,
+) -> Group:
     """The group that a run's settings stand for.
 
-    **Arguments:** `run`; `label`: what curves call its parameterization; `data`; `log2_activity_rates`: swept, or None.
+    **Arguments:** `run`; `label`: what curves call its parameterization; `data`; `log2_activity_rates`: swept, or None;
+    `rule`: an algorithm of one's own, or None for the run's.
     """
     table = table_of(run)
+    algorithm = algorithm_of(run, table) if rule is None else rule
     labels = {
-        "algorithm": run.algorithm,
+        "algorithm": run.algorithm if rule is None else rule.name,
         "parameterization": label,
         "optimizer": table.optimizer,
         "width": run.width,
         "depth": run.depth,
     }
     build = build_of(run, table, data.in_size, data.out_size, data.image_shape)
-    return Group(build, algorithm_of(run, table), table, labels, log2_activity_rates)
+    return Group(build, algorithm, table, labels, log2_activity_rates)
 
 
 def training_of(run: Run, table: Parameterization) -> Training:
