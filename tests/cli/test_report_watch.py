@@ -85,7 +85,7 @@ def test_memory_does_not_follow_the_length_of_records(half):
     home, _ = half
     record = json.loads((home / "records.jsonl").read_text().splitlines()[0])
     with (home / "records.jsonl").open("w") as file:
-        for index in range(200):
+        for index in range(600):
             long = record["run"] | {"curve": "x" * 50_000}
             file.write(json.dumps(record | {"hash": f"{index:016x}", "run": long}) + "\n")
     tracemalloc.start()
@@ -94,9 +94,9 @@ def test_memory_does_not_follow_the_length_of_records(half):
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert payload["runs"] == 200
-    # Of 10 MB: a few records at a time, and some twenty numbers of each.
-    assert most < 3_000_000
+    assert payload["runs"] == 600
+    # Of 30 MB: a few records at a time, and some twenty numbers of each; room for a spec of 10 MB is laid out at once.
+    assert most < 13_000_000
 
 
 @pytest.mark.parametrize("damage", [{"groups": {}}, {"groups": [1]}, {"groups": {"0": {"settings": 3}}}, {}])
