@@ -36,6 +36,7 @@ COMPILED_QUICKLY = {
     "test_coordinates",
     "test_derive",
     "test_derive_input",
+    "test_derived_feedback",
     "test_target_coordinates",
     "test_desiderata",
     "test_gradient_limits",

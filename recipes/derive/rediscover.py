@@ -2,7 +2,8 @@
 
 Each row gives `widthwise.derive` an algorithm, an optimizer, the richness asked for and a family of networks with
 biases (4 weight layers, tanh; two convolutions and a readout; residual networks over depth too), and compares every
-exponent b, c, g of every role with the known table in the gauge without multipliers. Blind rows: the algorithm's
+exponent b, c, g of every role with the known table in the gauge without multipliers, and of feedback what the
+algorithm uses: the ridge's exponent, and b, c, g of weights that learn. Blind rows: the algorithm's
 gradient is multiplied by (N/64)^q, q drawn at random, and the search starts from the standard parameterization in a
 random gauge, multipliers M^-t included; what comes back must be the known table, moved by t, its rates lowered by q
 (SGD) and its epsilons raised. Doubtful rows must come back without a table: two widths, a rate that is too large, and
@@ -27,7 +28,8 @@ import jax
 
 import widthwise as ww
 from widthwise.algorithms import AbstractAlgorithm, Inference
-from widthwise.parameterization import Parameterization, Role
+from widthwise.measure import Derivation
+from widthwise.parameterization import Parameterization, Role, width_exponent
 
 LOG = Path(__file__).parent / "results" / "rediscover.log"
 # The blocks are L − 2, and a transient of (L − 2)/L is in every slope.
@@ -93,6 +95,8 @@ def rows() -> dict[str, Row]:
         for name, difference in (("tp", False), ("dtp", True)):
             rule = ww.TargetPropagation(ww.RidgeFeedback(1e-3), difference=difference)
             found[f"{name}_{optimizer}"] = Row(rule, optimizer, ("mup", {"algorithm": name}))
+        learned = ww.TargetPropagation(ww.TrainedFeedback(optimizer=optimizer))
+        found[f"dtp_trained_{optimizer}"] = Row(learned, optimizer, ("mup", {"algorithm": "dtp"}))
         found[f"bp_cnn_{optimizer}"] = Row(ww.Backprop(), optimizer, ("mup", {}), images=True)
         found[f"bp_depth_{optimizer}"] = Row(ww.Backprop(), optimizer, ("depth_mup", {}), deep=True)
     pc = ww.PredictiveCoding(ww.ErrorDescent(iterations=12))
@@ -141,6 +145,24 @@ ROLES = (Role.INPUT, Role.HIDDEN, Role.OUTPUT, Role.HIDDEN_BIAS, Role.OUTPUT_BIA
 DEEP_ROLES = (Role.INPUT, Role.BRANCH, Role.OUTPUT, Role.HIDDEN_BIAS, Role.BRANCH_BIAS, Role.OUTPUT_BIAS)
 
 
+WAY_DOWN = (Role.FEEDBACK, Role.FEEDBACK_OUTPUT)
+
+
+def feedback_differences(found: Derivation, known: Parameterization) -> list[str]:
+    """The exponents of feedback that were measured and differ; at least the ridge's are."""
+    ridges = {str(role): width_exponent(known.scalings[role].ridge, role) for role in WAY_DOWN}
+    measured = {(one.role, one.letter): one.value for one in found.exponents if one.role in ridges}
+    wanted = {
+        (role, letter): ridges[role] if letter == "ridge" else known.scalings[Role(role)].letters(Role(role))[letter]
+        for role, letter in measured.keys() | {(role, "ridge") for role in ridges}
+    }
+    return [
+        f"{letter} of {role}: {measured.get((role, letter))}, known {value}"
+        for (role, letter), value in wanted.items()
+        if measured.get((role, letter)) != value
+    ]
+
+
 def differences(found: Parameterization, known: Parameterization, roles: tuple[Role, ...], deep: bool) -> list[str]:
     """The exponents that differ; a bias drawn as zeros has no b."""
     letters = [letter + suffix for suffix in (("", "_depth") if deep else ("",)) for letter in "bcg"]
@@ -183,6 +205,8 @@ def derived(name: str, row: Row, seeds: int, draw: random.Random) -> str:
         verdict = "MISSED: a table"
     else:
         different = differences(found.table, known, DEEP_ROLES if row.deep else ROLES, row.deep)
+        if isinstance(row.algorithm, ww.TargetPropagation):
+            different += feedback_differences(found, known)
         verdict = f"DIFFERENT: {'; '.join(different)}" if different else "the known table, exactly"
     return f"== {name}\n{found}\n{verdict}, {took}\n"
 

@@ -16,7 +16,22 @@ from widthwise.measure._exponent import CONFIDENT, rounded, settled_slope
 from widthwise.network import mlp
 from widthwise.parameterization import Role, from_json, parameterization, to_json
 
-FILES = ("_derive.py", "_derived_table.py", "_response.py", "_exponent.py")
+
+def reached(name):
+    """The modules of `measure` that one takes relative imports of, itself, and theirs."""
+    folder, found, left = Path(widthwise.measure.__file__).parent, set(), [name]
+    while left:
+        one = left.pop()
+        if one in found or not (folder / f"{one}.py").exists():
+            continue
+        found.add(one)
+        tree = ast.parse((folder / f"{one}.py").read_text(encoding="utf-8"))
+        near = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 1]
+        left += [node.module or "" for node in near] + [alias.name for node in near for alias in node.names]
+    return found
+
+
+FILES = sorted(f"{name}.py" for name in reached("_derive"))
 WIDTHS = (64, 128, 256, 512)
 FEW = (64, 192, 512)
 
@@ -42,6 +57,12 @@ def test_backprops_mup_is_found_again():
     assert_same(found, parameterization("mup"), WEIGHTS)
     assert found.confidence >= CONFIDENT
     assert from_json(to_json(found.table)) == found.table
+
+
+def test_the_files_looked_through_are_those_that_measure():
+    assert {"_derive.py", "_response.py", "_estimates.py", "_probe.py", "_slopes.py", "_sound.py"} < set(FILES)
+    # The check reads what theory predicts, and may.
+    assert "_lines.py" not in FILES
 
 
 @pytest.mark.parametrize("name", FILES)

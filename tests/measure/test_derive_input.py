@@ -1,4 +1,6 @@
-"""What `derive` refuses: sizes that give no slope, stages that do not grow, algorithms that are not sound."""
+"""What measurements refuse: sizes that give no slope, stages that do not grow, algorithms that are not sound."""
+
+import functools
 
 import equinox as eqx
 import jax
@@ -6,14 +8,38 @@ import jax.numpy as jnp
 import pytest
 
 from widthwise._errors import InputError
-from widthwise.algorithms import AbstractAlgorithm, Backprop
-from widthwise.measure import derive
+from widthwise.algorithms import AbstractAlgorithm, Backprop, Batch, RidgeFeedback, TargetPropagation
+from widthwise.measure import alignment, coordinate_check, derive, desiderata, directions, richness
 from widthwise.network import mlp, own_network
 from widthwise.parameterization import parameterization
 
 
 def family(width, key, table):
     return mlp(8, width, 3, depth=4, table=table, key=key)
+
+
+MUP = parameterization("mup")
+
+
+def measured(measure, **settings):
+    """A measurement that is given a table, on a family that is given one too: as `derive` is called."""
+
+    def call(build, algorithm, **sizes):
+        return measure(functools.partial(build, table=MUP), algorithm, MUP, **sizes | settings)
+
+    return call
+
+
+CALLS = {
+    "derive": derive,
+    "coordinate_check": measured(coordinate_check),
+    "coordinate_check at a rate": measured(coordinate_check, rate=0.01),
+    "desiderata": measured(desiderata),
+    "richness": measured(richness, rate=0.01, steps=1),
+    "alignment": measured(alignment, rate=0.01, steps=1),
+}
+# What overflows in an alignment is seen in its slopes.
+FINITE = [name for name in CALLS if name != "alignment"]
 
 
 class Broken(AbstractAlgorithm):
@@ -67,26 +93,54 @@ def test_refuses(settings, words):
         derive(family, Backprop(), **({"widths": (16, 32), "seeds": 2} | settings))
 
 
+@pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ("errors", r"errors.*layers 2 to 3 have shape \(2, 8, 5\); expected \(2, 8, 16\)"),
         ("too few", "errors of 2 segments.*has 3"),
-        ("nan", "NaN or infinite in layer 3 of 4"),
         ("gradient", r"layer 4 have shape \(1, 2, 16\); expected \(1, 3, 16\)"),
     ],
 )
-def test_an_algorithm_that_is_not_sound_is_refused_by_layer(change, words):
+def test_an_algorithm_of_wrong_shapes_is_refused_by_layer(call, change, words):
     with pytest.raises(InputError, match=words):
-        derive(family, Broken(change), widths=(16, 32), seeds=2)
+        CALLS[call](family, Broken(change), widths=(16, 32), seeds=2)
 
 
-def test_a_stage_that_does_not_grow_is_refused_by_layer():
+@pytest.mark.parametrize("call", FINITE)
+def test_an_algorithm_that_is_not_finite_is_refused_by_layer(call):
+    with pytest.raises(InputError, match="NaN or infinite in layer 3 of 4"):
+        CALLS[call](family, Broken("nan"), widths=(16, 32), seeds=2)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_stage_that_does_not_grow_is_refused_by_layer(call):
     def narrow(width, key, table):
         return mlp(8, 32, 3, depth=4, table=table, key=key)
 
     with pytest.raises(InputError, match=r"layer 1 \(input\).*\(32, 8\).*pass the width on"):
-        derive(narrow, Backprop(), widths=(16, 32), seeds=2)
+        CALLS[call](narrow, Backprop(), widths=(16, 32), seeds=2)
+
+
+def linear(width, key, table):
+    """8 examples of 4 numbers: of rank 4, as all states that are linear in them."""
+    return mlp(4, width, 3, depth=3, activation="linear", state="post", table=table, key=key)
+
+
+SINGULAR = r"ridge is 0, and the states of layer 2 have rank 4 of 8.*use a ridge above 0"
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_no_ridge_on_a_singular_gram_matrix_is_refused(call):
+    with pytest.raises(InputError, match=SINGULAR):
+        CALLS[call](linear, TargetPropagation(RidgeFeedback(0.0)), widths=(16, 32), seeds=2)
+
+
+def test_no_ridge_on_a_singular_gram_matrix_has_no_direction():
+    key, rule = jax.random.key(0), TargetPropagation(RidgeFeedback(0.0))
+    learner = rule.init(linear(16, key, MUP), key=key)
+    with pytest.raises(InputError, match=SINGULAR):
+        directions(rule, learner, Batch(jax.random.normal(key, (8, 4)), jnp.ones((8, 3))), key=key)
 
 
 def test_a_module_that_does_not_grow_is_refused_by_stage():

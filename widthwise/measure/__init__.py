@@ -5,7 +5,7 @@ from ._alignment import alignment as alignment
 from ._conditioning import Conditioning as Conditioning
 from ._conditioning import conditioning as conditioning
 from ._coordinates import coordinate_check as coordinate_check
-from ._derive import Derivation as Derivation
+from ._derivation import Derivation as Derivation
 from ._derive import derive as derive
 from ._derived_table import start_table as start_table
 from ._desiderata import Desiderata as Desiderata

@@ -28,6 +28,7 @@ from ..parameterization import Parameterization
 from ..training import leaves_steps, optimizer
 from ._probe import Build, each_seed, increasing, over_widths, probe, rms, trained
 from ._slopes import log_slope
+from ._sound import check_family
 
 QUANTITIES = ("alignment", "movement", "passed_on")
 
@@ -71,10 +72,12 @@ def alignment(
 
     **Returns:** an `Alignment`; print it, or ask `.slope("alignment")`.
 
-    **Raises:** `InputError` for widths that do not increase, and networks built from another table.
+    **Raises:** `InputError` for widths that do not increase, networks built from another table, and
+    families and algorithms that are not sound (as in `coordinate_check`).
     """
     widths = increasing(widths)
     leaves_steps(algorithm, steps)
+    check_family(build, algorithm, loss, widths)
     values = over_widths(
         build, table, widths, seeds,
         lambda built, networks: _measured(built, algorithm, networks, seeds, rate, steps, loss, epsilon), on_width,

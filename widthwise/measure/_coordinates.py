@@ -39,6 +39,7 @@ from ._feedback import feedback_movement
 from ._lines import main_lines, other_lines, predicted
 from ._probe import LINEAR_MOVEMENT, Build, each_seed, increasing, layer_rms, networks_of, probe, rms, trained
 from ._response import own_movement, roles_of
+from ._sound import check_algorithm, check_family, check_gradient
 from ._verdict import CoordinateCheck
 
 # Just above the least movement that counts, so that no layer leaves the linear response further than it must.
@@ -77,7 +78,8 @@ def coordinate_check(
     instead of 0.05 over depth and of feedback.
 
     **Raises:** `InputError` for widths that do not increase, fewer than two seeds, and networks built from another
-    table.
+    table; by the layer's name, for stages that do not grow with the width and an algorithm whose errors or gradients
+    have other shapes than the network or are not finite; and for what the algorithm refuses of a batch.
 
     Source: arXiv 2404.19719 (desiderata); docs/theory.md A4, B2.
     """
@@ -90,6 +92,10 @@ def coordinate_check(
         raise InputError(f"rate is {rate}: it must be positive and finite, or None to be chosen")
     settings = (algorithm, loss, steps, momentum, epsilon)
     smallest = networks_of(build, table, sizes[0], min(seeds, 4))
+    if deep:
+        check_algorithm(algorithm, smallest[0], loss)
+    else:
+        check_family(build, algorithm, loss, sizes)
     by_table = predicted(table, smallest[0], algorithm, deep)
     if rate is None:
         largest = float(max(by_table.values()))
@@ -100,6 +106,9 @@ def coordinate_check(
         on_width(size)
         built, networks = networks_of(build, table, size, seeds)
         found.append(jax.device_get(_measure(built, networks, jnp.asarray([rate]), seeds, *settings)))
+        if len(found) == 1 and not np.isfinite(found[0]["movement"]).all():
+            # Of a rate that is too large, or of the algorithm itself: that one is told by its layer.
+            check_gradient(algorithm, built, loss)
     if richness is None:
         richness = table.richness if table.richness is not None else Fraction(1, 2)
     lines = main_lines(sizes, found, by_table, float(richness), deep)
@@ -236,6 +245,7 @@ def _chosen_rate(networks: tuple[Built, Any], growth: float, algorithm: Abstract
     # Beyond the first rate that is too large a diverged network may seem to stand still again.
     stable = np.logical_and.accumulate(bounded)
     if not stable.any():
+        check_gradient(algorithm, built, settings[0])
         raise InputError("the network moves by more than its own size at every rate: give one with --rate")
     enough = stable & (typical.min(axis=1) >= AIMED_MOVEMENT)
     return float(grid[np.argmax(enough)] if enough.any() else grid[stable][-1])

@@ -10,6 +10,8 @@ The desiderata, each the slope of one measurement of `_response` against the wid
 | rate of the readout | own | M^0 | it changes the output by order one |
 | epsilon | gradient | as it does | Adam's ε stays below the gradient's entries |
 
+Feedback, where the algorithm has some, has measurements of its own (`_way_down`).
+
 Over depth L all should be L^0, measured as `branches` (init) and `through` (rates): the residual stages together move
 the state by order one. A measurement answers a change of its exponent by the same power, so that
 
@@ -26,9 +28,9 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 
@@ -36,15 +38,17 @@ from .._errors import InputError, unknown
 from .._loss import Loss, mse
 from ..algorithms import AbstractAlgorithm
 from ..network import Built
-from ..parameterization import OPTIMIZERS, Parameterization, Rational, Role, fraction, to_json
+from ..parameterization import OPTIMIZERS, Parameterization, Rational, Role, fraction
 from ..training import leaves_steps, streams
-from ._derived_table import DEEP, completed, exponent, gauge_part, start_table, with_exponents
+from ._derivation import Derivation
+from ._derived_table import DEEP, completed, exponent, gauge_part, start_table, unmeasured_rows, with_exponents
 from ._estimates import Axis, Estimates, forward_estimates, learning_estimates
 from ._exponent import CONFIDENT, LEAST_SIZES, Exponent, rounded, settled_slope
 from ._probe import LINEAR_MOVEMENT, increasing, networks_of
 from ._response import FIRST_RATE, Found, forward_program, response_program
 from ._slopes import Slope
-from ._sound import check_algorithm, check_growth
+from ._sound import check_algorithm, check_gradient, check_growth, check_normalization
+from ._way_down import feedback_estimates, feedback_optimizer, feedback_program, held_feedback, learns_unseen
 
 HALF = Fraction(1, 2)
 ROUNDS = 10
@@ -52,51 +56,6 @@ ROUNDS = 10
 LARGEST_STEP = Fraction(2)
 # The prediction may vanish with the width, not grow with it.
 LARGEST_GROWTH = 0.2
-
-
-@dataclasses.dataclass(frozen=True)
-class Derivation:
-    """Measured exponents, and the table that they make where they are sure.
-
-    **Arguments:** `exponents`; `table`: None where something is not sure; `reasons`: why not; `widths`, `depths`,
-    `seeds`, `steps`; `rounds`: how often all was measured; `rate`: the base rate given, or None.
-    """
-
-    exponents: tuple[Exponent, ...]
-    table: Parameterization | None
-    reasons: tuple[str, ...]
-    widths: tuple[int, ...]
-    depths: tuple[int, ...] | None
-    seeds: int
-    steps: int
-    rounds: int
-    rate: float | None
-
-    @property
-    def confidence(self) -> float:
-        """That of the least sure exponent."""
-        return min(one.confidence for one in self.exponents)
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object: `table` as `save` writes it, or None."""
-        rows = [one._asdict() | {"value": None if one.value is None else str(one.value)} for one in self.exponents]
-        table = None if self.table is None else to_json(self.table)
-        return dataclasses.asdict(self) | {"exponents": rows, "table": table}
-
-    def __str__(self) -> str:
-        lines = [f"{'role':14s} {'exponent':9s} {'measured':>9s} {'sigma':>7s} {'value':>6s}  confidence"]
-        for one in self.exponents:
-            value = "-" if one.value is None else str(one.value)
-            lines.append(
-                f"{one.role:14s} {one.letter:9s} {one.measured:9.3f} {one.error:7.3f} {value:>6s}  {one.confidence:.3f}"
-            )
-        spread = f"widths {self.widths[0]} to {self.widths[-1]}"
-        if self.depths is not None:
-            spread += f", depths {self.depths[0]} to {self.depths[-1]}"
-        lines.append(f"{spread}, {self.seeds} seeds, {self.steps} steps, {self.rounds} rounds")
-        lines += [f"not sure: {reason}" for reason in self.reasons]
-        lines.append("no table: not every exponent is sure" if self.table is None else "table derived")
-        return "\n".join(lines)
 
 
 def derive(
@@ -164,7 +123,8 @@ def derive(
     if table.optimizer != optimizer:
         raise InputError(f"the start's optimizer is {table.optimizer!r}, asked for is {optimizer!r}: give the same")
     settings = _Settings(build, algorithm, r, seeds, steps, rate, loss, epsilon, denominator, on_round)
-    search = _Search(settings, table)
+    # What another derivation did not measure, this one may.
+    search = _Search(settings, dataclasses.replace(table, unmeasured=()))
     over_width = Axis(widths, None if depths is None else depths[0], "")
     search.check(over_width)
     search.settle(over_width)
@@ -198,18 +158,26 @@ class _Search:
         self.programs: dict[Any, Any] = {}
         self.rates: dict[tuple[str, int], float] = {}
         self.estimates: Estimates = {}
+        self.has_feedback = False
         self.reasons: list[str] = []
 
     def check(self, axis: Axis) -> None:
         """Refuse a family that does not grow and an algorithm that is not sound, before hours are spent."""
         held, key = self.settings, streams(0).init
         sizes = (axis.sizes[0], axis.sizes[1])
-        shapes = [
-            eqx.filter_eval_shape(lambda key, size=size: axis.built(held.build, size, key, self.table), key)
-            for size in sizes
-        ]
-        check_growth(shapes[0], shapes[1], sizes)
-        check_algorithm(held.algorithm, axis.built(held.build, sizes[0], key, self.table), held.loss)
+        # Built in earnest, as a family may look at the numbers that it draws (`own_network` does).
+        built, wider = (axis.built(held.build, size, key, self.table) for size in sizes)
+        check_growth(built, wider, sizes)
+        check_normalization(built)
+        check_algorithm(held.algorithm, built, held.loss)
+        check_gradient(held.algorithm, built, held.loss)
+        feedback = held_feedback(held.algorithm, built, key)
+        self.has_feedback = feedback is not None
+        if learns_unseen(held.algorithm, feedback):
+            self.reasons.append(
+                f"the feedback of {held.algorithm.name!r} learns by a rule of its own, whose exponents are not "
+                f"measured: use `TrainedFeedback`, or feedback without weights"
+            )
 
     def settle(self, axis: Axis) -> None:
         """Find all exponents of one axis: those of the forward pass, then those of learning."""
@@ -223,6 +191,7 @@ class _Search:
             self.rounds += 1
             founds = [measure(axis, size) for size in axis.sizes]
             estimates = estimate(self.table, founds, axis, self.settings.richness)
+            estimates |= self._down(axis)
             self.estimates |= estimates
             found = {(role, letter): self._value(role, letter, slope) for (role, letter), slope in estimates.items()}
             following = with_exponents(self.table, {key: value for key, value in found.items() if value is not None})
@@ -236,9 +205,14 @@ class _Search:
         """The fraction that an exponent is set to, sure or not; None where nothing finite was measured."""
         if not math.isfinite(slope.value):
             return None
-        now, fixed = exponent(self.table, role, letter), gauge_part(self.table, role, letter)
+        now, fixed = exponent(self.table, role, letter), self._gauge_part(role, letter)
         value, _ = rounded(slope.value + float(fixed), slope.error, self.settings.denominator)
         return max(now - LARGEST_STEP, min(now + LARGEST_STEP, value - fixed))
+
+    def _gauge_part(self, role: Role, letter: str) -> Fraction:
+        table = self.table
+        own = feedback_optimizer(self.settings.algorithm, table) if role.is_feedback else table.optimizer
+        return gauge_part(table, role, letter, own)
 
     def _networks(self, axis: Axis, size: int) -> tuple[Built, Any]:
         table = self.table
@@ -248,8 +222,10 @@ class _Search:
 
     def _program(self, axis: Axis, size: int, kind: str, make: Callable[[], Any]) -> Any:
         """A compiled measurement: what changes from round to round, but for feedback, are its arguments."""
+        # Of feedback the targets depend on all that the table says of it, its own measurements on what it starts as.
+        whole = {"learning": lambda row: row, "feedback": lambda row: row.init}.get(kind, lambda row: None)
         fixed = tuple(
-            (row.multiplier, row.precision, row if role.is_feedback else None) for role, row in self.table.rows
+            (row.multiplier, row.precision, whole(row) if role.is_feedback else None) for role, row in self.table.rows
         )
         key = (axis.name, size, kind, fixed)
         if key not in self.programs:
@@ -261,6 +237,18 @@ class _Search:
         built, networks = self._networks(axis, size)
         program = self._program(axis, size, "forward", lambda: forward_program(built))
         return program(networks, self.settings.seeds)
+
+    def _down(self, axis: Axis) -> Estimates:
+        """The exponents of feedback, which none of depth are known to depend on."""
+        held = self.settings
+        if not self.has_feedback or axis.suffix:
+            return {}
+        founds = []
+        for size in axis.sizes:
+            built, networks = self._networks(axis, size)
+            make = partial(feedback_program, built, held.algorithm)
+            founds.append(self._program(axis, size, "feedback", make)(networks, held.seeds))
+        return feedback_estimates(self.table, founds, axis, feedback_optimizer(held.algorithm, self.table))
 
     def _learning(self, axis: Axis, size: int) -> Found:
         held = self.settings
@@ -302,7 +290,7 @@ class _Search:
         """What was found."""
         held, rows = self.settings, []
         for (role, letter), slope in self.estimates.items():
-            fixed = gauge_part(self.table, role, letter)
+            fixed = self._gauge_part(role, letter)
             value, sure = rounded(slope.value + float(fixed), slope.error, held.denominator)
             rows.append(Exponent(str(role), letter, slope.value, slope.error, value - fixed, sure))
         reasons = tuple(self.reasons)
@@ -312,10 +300,10 @@ class _Search:
         if self.reasons:
             rows = [one._replace(confidence=0.0) for one in rows]
         rows = [one if one.confidence >= CONFIDENT else one._replace(value=None) for one in rows]
-        measured = {role for role, _ in self.estimates}
-        table = None if reasons else completed(self.table, measured, held.richness)
+        table = None if reasons else completed(self.table, self.estimates, held.richness)
         sizes = None if depths is None else tuple(depths)
         ordered = sorted(rows, key=lambda one: (list(Role).index(Role(one.role)), one.letter))
         return Derivation(
-            tuple(ordered), table, reasons, tuple(widths), sizes, held.seeds, held.steps, self.rounds, held.rate
-        )
+            tuple(ordered), table, reasons, tuple(widths), sizes, held.seeds, held.steps, self.rounds, held.rate,
+            unmeasured_rows(self.estimates),
+        )  # fmt: skip

@@ -1,7 +1,7 @@
 """The table that a derivation starts from, changes exponent by exponent, and hands over."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
 from ..parameterization import (
@@ -43,6 +43,9 @@ def start_table(
     rows = {role: Scaling() if role.is_bias or role.is_norm else weight for role in Role}
     rows[Role.BRANCH] = Scaling(init=small) if deep else weight
     rows[Role.OUTPUT] = dataclasses.replace(weight, precision=Power(width=-gamma_bar))
+    # As the std, the ridge is a matter of the fan-in at the base; unlike it, the same at every width.
+    rows[Role.FEEDBACK] = dataclasses.replace(weight, ridge=Power(fan_in=ONE, width=-ONE))
+    rows[Role.FEEDBACK_OUTPUT] = dataclasses.replace(weight, ridge=Power(fan_in=ONE))
     return Parameterization(
         name="start",
         algorithm=algorithm if algorithm in ALGORITHMS else OWN,
@@ -64,12 +67,15 @@ def exponent(table: Parameterization, role: Role, letter: str) -> Fraction:
     return width_exponent(row.ridge, role) if letter == "ridge" else row.letters(role)[letter]
 
 
-def gauge_part(table: Parameterization, role: Role, letter: str) -> Fraction:
-    """What a gauge move adds to an exponent: b + a, c + 2a (c + a under Adam) and g − a are what no move changes."""
+def gauge_part(table: Parameterization, role: Role, letter: str, optimizer: str) -> Fraction:
+    """What a gauge move adds to an exponent: b + a, c + 2a (c + a under Adam) and g − a are what no move changes.
+
+    **Arguments:** `optimizer`: of this role's weights; feedback may have its own.
+    """
     if letter == "ridge":
         return ZERO
     a = exponent(table, role, "a" + letter[1:])
-    return a * {"b": 1, "c": 2 if table.optimizer == "sgd" else 1, "g": -1}[letter[0]]
+    return a * {"b": 1, "c": 2 if optimizer == "sgd" else 1, "g": -1}[letter[0]]
 
 
 def with_exponents(table: Parameterization, exponents: Exponents) -> Parameterization:
@@ -88,23 +94,43 @@ def with_exponents(table: Parameterization, exponents: Exponents) -> Parameteriz
     return dataclasses.replace(table, rows=tuple((role, rows[role]) for role, _ in table.rows))
 
 
-def completed(table: Parameterization, measured: set[Role], richness: Fraction) -> Parameterization:
+def unmeasured_rows(measured: Iterable[tuple[Role, str]]) -> tuple[str, ...]:
+    """What of the feedback's rows nothing was measured of, as a table names it: the network would not see it wrong."""
+    found = set(measured)
+    parts = {"weights": "c", "ridge": "ridge"}
+    return tuple(
+        f"{role}.{part}"
+        for role in Role
+        if role.is_feedback
+        for part, letter in parts.items()
+        if (role, letter) not in found
+    )
+
+
+def completed(table: Parameterization, measured: Iterable[tuple[Role, str]], richness: Fraction) -> Parameterization:
     """The table to hand over: decays follow rates, and roles that the family lacks follow those it has.
 
     A role that was not measured is filled as in a file that leaves it out: biases grow as the input layer, branches as
-    hidden layers (`parameterization.from_json`).
+    hidden layers (`parameterization.from_json`). Feedback follows nothing: what was not measured of it is named in the
+    table, and refused where a network asks for it.
     """
+    roles = {role for role, _ in measured}
     rows = {
-        role: with_decay(role, row, table.optimizer, table.weight_decay_kind)
+        role: row if role.is_feedback else with_decay(role, row, table.optimizer, table.weight_decay_kind)
         for role, row in table.rows
-        if role in measured or role.is_feedback
+        if role in roles or role.is_feedback
     }
     if Role.HIDDEN not in rows:
         # Only a chain without skips has hidden layers that are no branches; without powers of depth they are alike.
         rows[Role.HIDDEN] = _without_depth(rows.get(Role.BRANCH, table.scalings[Role.HIDDEN]))
     everything = {role: rows.get(role, table.scalings[role]) for role in Role}
     full = dataclasses.replace(
-        table, name="derived", gauge="measured", richness=richness, rows=tuple(everything.items())
+        table,
+        name="derived",
+        gauge="measured",
+        richness=richness,
+        rows=tuple(everything.items()),
+        unmeasured=unmeasured_rows(measured),
     )
     payload = to_json(full)
     payload["roles"] = {name: row for name, row in payload["roles"].items() if Role(name) in rows}

@@ -35,6 +35,7 @@ from ..parameterization import Parameterization
 from ..training import optimizer, streams
 from ._probe import Build, builts_of, increasing, layer_rms, probe, rms
 from ._slopes import log_slope
+from ._sound import check_family, check_gradient
 
 TOLERANCE = 0.1
 # Quantities that may shrink with width, but not grow: their line passes below the tolerance.
@@ -118,18 +119,22 @@ def desiderata(
     may shrink) is at most the tolerance, and its standard error too.
 
     **Raises:** `InputError` for widths that do not increase, fewer than two seeds, an algorithm whose first updates
-    leave the network as it is, and networks built from another table.
+    leave the network as it is, networks built from another table, and families and algorithms that are not sound (as
+    in `coordinate_check`).
     """
     widths = increasing(widths)
     if seeds < 2:
         raise InputError(f"seeds {seeds}: a slope's error needs two")
     if algorithm.pretraining:
         raise InputError("the first update is the feedback's alone: give the algorithm no pretraining")
+    check_family(build, algorithm, loss, widths)
     found: dict[str, list[np.ndarray]] = {}
     for width in widths:
         on_width(width)
         for name, values in _of_width(build, algorithm, table, width, seeds, loss, epsilon).items():
             found.setdefault(name, []).append(np.asarray(values, float))
+        if width == widths[0] and not np.isfinite(found["movement"][0]).all():
+            check_gradient(algorithm, build(width, streams(0).init), loss)
     stacked = {name: np.stack(rows) for name, rows in found.items()}
     return Desiderata(_lines(widths, stacked, tolerance), tuple(widths), seeds)
 

@@ -1,6 +1,7 @@
 """Where an algorithm's update points: its angle to backprop's, and to Gauss-Newton's."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -27,6 +28,8 @@ def directions(
 
     **Returns:** `"backprop"` and `"gauss_newton"`, each (layers,); the readout, last, learns from the loss in all.
 
+    **Raises:** `InputError` for what the algorithm refuses of the batch.
+
     >>> import jax, widthwise as ww
     >>> built = ww.mlp(4, 8, 2, depth=3, table=ww.parameterization("mup"), key=jax.random.key(0))
     >>> batch = ww.Batch(jnp.ones((3, 4)), jnp.ones((3, 2)))
@@ -37,6 +40,9 @@ def directions(
     """
     network = calibrated(learner.network, batch.x)
     learner = eqx.tree_at(lambda held: held.network, learner, network)
+    # What is traced has no numbers to look at.
+    if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((algorithm, learner, batch))):
+        algorithm.tried(learner, batch)
     own, _ = algorithm.grads(learner, batch, loss, key=key)
     found = {}
     for name, reference in (("backprop", Backprop()), ("gauss_newton", GaussNewtonTargets(jnp.asarray(damping)))):

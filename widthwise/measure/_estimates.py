@@ -59,7 +59,7 @@ def learning_estimates(table: Parameterization, founds: list[Found], axis: Axis,
         moved = [found["moves"][role] for found in founds]
         desired = 0.0 if axis.suffix or role.is_output else float(r) - 0.5
         estimates[role, c] = _estimate(table, role, c, axis.sizes, moved, desired)
-        entries = _slope(axis.sizes, [found["gradient"][role] for found in founds])
+        entries = size_slope(axis.sizes, [found["gradient"][role] for found in founds])
         estimates[role, g] = Slope(-entries.value, entries.error)
     return estimates
 
@@ -68,11 +68,11 @@ def _estimate(
     table: Parameterization, role: Role, letter: str, sizes: list[int], rows: list[np.ndarray], desired: float
 ) -> Slope:
     """exponent + (slope − desired)."""
-    slope = _slope(sizes, rows)
+    slope = size_slope(sizes, rows)
     return Slope(float(exponent(table, role, letter)) + slope.value - desired, slope.error)
 
 
-def _slope(sizes: list[int], rows: list[np.ndarray]) -> Slope:
+def size_slope(sizes: list[int], rows: list[np.ndarray]) -> Slope:
     """The slope of the geometric mean over a role's layers; rows are (seeds,) or (seeds, layers), one a size."""
     with np.errstate(divide="ignore", invalid="ignore"):
         means = [np.exp(np.log(row).reshape(len(row), -1).mean(axis=1)) for row in rows]

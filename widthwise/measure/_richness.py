@@ -26,9 +26,10 @@ from ..algorithms import AbstractAlgorithm
 from ..network import Built, Network, forward
 from ..parameterization import Parameterization
 from ..theory import kernel_flow, neural_tangent_kernel
-from ..training import leaves_steps, optimizer
+from ..training import leaves_steps, optimizer, streams
 from ._probe import Build, each_seed, increasing, over_widths, probe, rms, trained
 from ._slopes import log_slope
+from ._sound import check_family, check_gradient
 
 QUANTITIES = ("movement", "kernel", "distance")
 # The stream of fresh inputs, apart from the probe's own.
@@ -87,18 +88,21 @@ def richness(
 
     **Returns:** a `Richness`; print it, or ask `.slope("distance")`.
 
-    **Raises:** `InputError` for Adam and batch normalization, which no kernel describes, widths that do not increase
-    and networks of another table.
+    **Raises:** `InputError` for Adam and batch normalization, which no kernel describes, widths that do not increase,
+    networks of another table, and families and algorithms that are not sound (as in `coordinate_check`).
     """
     widths = increasing(widths)
     leaves_steps(algorithm, steps)
     if table.optimizer != "sgd":
         raise InputError(f"the table is for {table.optimizer}: the kernel regime is one of SGD; use optimizer 'sgd'")
+    check_family(build, algorithm, mse, widths)
     whole = over_widths(
         build, table, widths, seeds,
         lambda built, networks: _measured(built, algorithm, networks, seeds, rate, steps, to_convergence), on_width,
     )  # fmt: skip
     learned = whole.pop("learned")
+    if not np.isfinite(whole["movement"][0]).all():
+        check_gradient(algorithm, build(widths[0], streams(0).init), mse)
     return Richness(tuple(widths), whole, learned)
 
 

@@ -1,24 +1,36 @@
 """What a family or an algorithm of one's own may get wrong, found before anything is measured, by the layer's name."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
 
 from .._errors import InputError
 from .._loss import Loss
-from ..algorithms import AbstractAlgorithm
-from ..network import Built, Network, forward, inputs
+from ..algorithms import AbstractAlgorithm, Batch, Learner
+from ..network import Built, Network, calibrated, forward, inputs
 from ..training import streams
-from ._probe import probe
+from ._probe import Build, probe
+
+
+def check_family(build: Build, algorithm: AbstractAlgorithm, loss: Loss, widths: Sequence[int]) -> None:
+    """A family that grows and an algorithm that is sound on its smallest network, before anything is compiled.
+
+    **Raises:** as `check_growth` and `check_algorithm`.
+    """
+    small, large = (build(width, streams(0).init) for width in widths[:2])
+    check_growth(small, large, (widths[0], widths[1]))
+    check_algorithm(algorithm, small, loss)
 
 
 def check_growth(small: Built, large: Built, sizes: tuple[int, int]) -> None:
     """Every stage's arrays must grow with the width, or there is nothing to measure.
 
-    **Raises:** `InputError` that names the first layer whose arrays have the same shapes at both widths, and one that
-    normalizes by the batch, and where the two networks have different layers.
+    **Raises:** `InputError` that names the first layer whose arrays have the same shapes at both widths, and where the
+    two networks have different layers.
     """
     pairs = [(built.network.segments, built.scalings.segments) for built in (small, large)]
     if len(pairs[0][0]) != len(pairs[1][0]):
@@ -27,11 +39,6 @@ def check_growth(small: Built, large: Built, sizes: tuple[int, int]) -> None:
             f"family has the same layers at every width"
         )
     for index, (one, other) in enumerate(zip(pairs[0][0], pairs[1][0], strict=True)):
-        if one.stages.has_statistics:
-            # They are no parameters, and one layer's update would change them in another.
-            raise InputError(
-                f"{layers(small.network, index)} normalizes by the batch: derive with layer normalization, or with none"
-            )
         shapes = [[leaf.shape[1:] for leaf in _arrays(segment)] for segment in (one, other)]
         if shapes[0] == shapes[1]:
             roles = sorted({str(label.role) for label in jax.tree.leaves(pairs[0][1][index])})
@@ -41,15 +48,27 @@ def check_growth(small: Built, large: Built, sizes: tuple[int, int]) -> None:
             )
 
 
-def check_algorithm(algorithm: AbstractAlgorithm, built: Built, loss: Loss) -> None:
-    """Inference and gradients of the right shapes, and finite, on one network and the probe.
+def check_normalization(built: Built) -> None:
+    """Each layer's own update must be its alone.
 
-    **Raises:** `InputError` that names the layer whose error, input or gradient has another shape than expected, or is
-    NaN or infinite.
+    **Raises:** `InputError` that names the first layer that normalizes by the batch.
     """
-    network, key = built.network, streams(0).order
-    batch = probe(built, key, jax.tree.leaves(_arrays(network))[0].dtype)
-    learner = algorithm.init(built, key=key)
+    for index, segment in enumerate(built.network.segments):
+        if segment.stages.has_statistics:
+            # They are no parameters, and one layer's update would change them in another.
+            raise InputError(
+                f"{layers(built.network, index)} normalizes by the batch: derive with layer normalization, or with none"
+            )
+
+
+def check_algorithm(algorithm: AbstractAlgorithm, built: Built, loss: Loss) -> None:
+    """Inference and gradients of the right shapes on one network and the probe; but for shapes nothing is computed.
+
+    **Raises:** `InputError` that names the layer whose error, input or gradient has another shape than expected; and
+    what the algorithm itself refuses of a batch (`AbstractAlgorithm.tried`).
+    """
+    network, learner, batch, key = _tried(algorithm, built)
+    algorithm.tried(learner, batch)
     states = eqx.filter_eval_shape(forward, network, batch.x)
     found = eqx.filter_eval_shape(lambda: algorithm.infer(learner, batch, loss, key=key))
     seen = eqx.filter_eval_shape(lambda: inputs(batch.x, forward(network, batch.x)[:-1]))
@@ -61,15 +80,33 @@ def check_algorithm(algorithm: AbstractAlgorithm, built: Built, loss: Loss) -> N
             )
         for index, (own, right) in enumerate(zip(given, wanted, strict=True)):
             _same(f"the {what} that {algorithm.name!r} infers for {layers(network, index)}", own, right)
+    parameters = eqx.filter(network, eqx.is_inexact_array)
+    shapes = eqx.filter_eval_shape(
+        lambda: algorithm.grads(algorithm.prepare(learner, batch, key=key), batch, loss, key=key)[0]
+    )
+    for index, (own, right) in enumerate(zip(shapes.segments, parameters.segments, strict=True)):
+        _same(f"the gradient that {algorithm.name!r} returns for {layers(network, index)}", own, right)
+
+
+def check_gradient(algorithm: AbstractAlgorithm, built: Built, loss: Loss) -> None:
+    """A gradient that is finite on one network and the probe: this compiles, so it is asked where something was not.
+
+    **Raises:** `InputError` that names the first layer whose gradient is NaN or infinite.
+    """
+    network, learner, batch, key = _tried(algorithm, built)
     gradients = eqx.filter_jit(
         lambda: algorithm.grads(algorithm.prepare(learner, batch, key=key), batch, loss, key=key)[0]
     )
-    parameters = eqx.filter(network, eqx.is_inexact_array)
-    shapes = eqx.filter_eval_shape(gradients)
-    for index, (own, right) in enumerate(zip(shapes.segments, parameters.segments, strict=True)):
-        _same(f"the gradient that {algorithm.name!r} returns for {layers(network, index)}", own, right)
     for index, segment in enumerate(gradients().segments):
         check_finite(segment, network, index, f"the gradient of {algorithm.name!r}")
+
+
+def _tried(algorithm: AbstractAlgorithm, built: Built) -> tuple[Network, Learner, Batch, PRNGKeyArray]:
+    """One network, its learner, and the probe as a step of training begins with it."""
+    key = streams(0).order
+    batch = probe(built, key, jax.tree.leaves(_arrays(built.network))[0].dtype)
+    network = calibrated(built.network, batch.x)
+    return network, algorithm.init(eqx.tree_at(lambda b: b.network, built, network), key=key), batch, key
 
 
 def check_finite(values: Any, network: Network, index: int, what: str) -> None:

@@ -35,8 +35,11 @@ class Feedback(eqx.Module):
 
 
 def feedback(built: Built) -> Feedback:
-    """A feedback without weights of its own: the factors on its ridge, asked of the table."""
-    return Feedback(tuple(built.table.scalings[role].ridge.at(size) for role, size in _maps(built)))
+    """A feedback without weights of its own: the factors on its ridge, asked of the table.
+
+    **Raises:** `InputError` where the table was derived without them.
+    """
+    return Feedback(_ridges(built, "ridge"))
 
 
 def trained_feedback(built: Built, *, activation: str = "linear", key: PRNGKeyArray) -> Feedback:
@@ -48,9 +51,11 @@ def trained_feedback(built: Built, *, activation: str = "linear", key: PRNGKeyAr
 
     **Arguments:** `built`: the network whose table scales Q; `activation`: φ; `key`.
 
-    **Raises:** `InputError` for a stage that no affine map undoes: one with a skip, or of a kind of one's own.
+    **Raises:** `InputError` for a stage that no affine map undoes: one with a skip, or of a kind of one's own; and
+    where the table was derived without feedback that learns.
     """
     network = built.network
+    ridges = _ridges(built, "weights")
     example = jnp.zeros((1, *network.in_shape), network.dtype)
     low, _ = jax.eval_shape(lambda x: around(forward(network, x)), example)
     segments, labels = [], []
@@ -68,7 +73,7 @@ def trained_feedback(built: Built, *, activation: str = "linear", key: PRNGKeyAr
         segments.append(Segment(held, segment.depth))
         arrays: Any = eqx.filter(segments[-1], eqx.is_array)
         labels.append(eqx.tree_at(lambda s: s.stages.linear.weight, arrays, label(built.table, role, size)))
-    return Feedback(feedback(built).ridges, tuple(segments), tuple(labels))
+    return Feedback(ridges, tuple(segments), tuple(labels))
 
 
 def _undoing(
@@ -99,6 +104,22 @@ def _undoing(
     back = std * draw((weight.shape[0], pixels[0] * pixels[1] * channels, weight.shape[1]))
     linear = Linear(back, None, multiplier, matmul=matmul)
     return Restored(linear, (height, width, channels), pixels, before, after)
+
+
+def _ridges(built: Built, part: str) -> tuple[float, ...]:
+    """The table's factors on the ridge, where what is asked of its feedback was measured.
+
+    **Arguments:** `part`: `"ridge"` or `"weights"`.
+    """
+    maps = _maps(built)
+    for role, _ in maps:
+        if f"{role}.{part}" in built.table.unmeasured:
+            learns = "trained" if part == "weights" else "ridge"
+            raise InputError(
+                f"the table {built.table.name!r} was derived without the {part} of {role}: derive it with the feedback "
+                f"{learns!r}, or set these exponents in its file by hand and take {role}.{part} from 'unmeasured'"
+            )
+    return tuple(built.table.scalings[role].ridge.at(size) for role, size in maps)
 
 
 def _maps(built: Built) -> list[tuple[Role, Size]]:

@@ -33,7 +33,9 @@ def to_json(table: Parameterization) -> dict[str, Any]:
         letters = {name: str(value) for name, value in scaling.letters(role).items()}
         powers = {field.name: _split(getattr(scaling, field.name)) for field in dataclasses.fields(Scaling)}
         roles[str(role)] = letters | {"powers": powers}
-    return {
+    # Only of derived tables, so that all others' files are as they were.
+    unmeasured = {"unmeasured": list(table.unmeasured)} if table.unmeasured else {}
+    return unmeasured | {
         "schema_version": SCHEMA_VERSION,
         "name": table.name,
         "algorithm": table.algorithm,
@@ -85,6 +87,7 @@ def from_json(payload: Mapping[str, Any], source: str = "the table") -> Paramete
             base_depth=_size(payload["base"]["depth"], source),
             rows=rows,
             gamma_0=_prefactor(payload.get("gamma_0", 1.0), rows, source),
+            unmeasured=_unmeasured(payload.get("unmeasured", []), source),
         )
     except KeyError as error:
         raise InputError(f"{source} lacks {error}: a table as `widthwise table --json` writes it has it") from None
@@ -204,6 +207,15 @@ def _from_letters(role: Role, letters: Mapping[str, Fraction], ratio: Power) -> 
     return Scaling(
         multiplier=power("a"), init=init, rate=ratio * power("c"), epsilon=power("g"), decay=power("d"), precision=ONE
     )
+
+
+def _unmeasured(names: Any, source: str) -> tuple[str, ...]:
+    """What of the feedback's rows a derivation did not measure."""
+    options = [f"{role}.{part}" for role in Role if role.is_feedback for part in ("weights", "ridge")]
+    if not isinstance(names, list):
+        raise InputError(f"{source}: unmeasured is {names!r}; expected a list of {', '.join(options)}")
+    _all_known("entry of unmeasured", names, options, source)
+    return tuple(names)
 
 
 def _prefactor(value: Any, rows: Iterable[tuple[Role, Scaling]], source: str) -> float:

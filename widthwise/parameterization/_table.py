@@ -36,7 +36,9 @@ class Parameterization:
 
     **Arguments:** `name`, `algorithm`, `optimizer`, `richness`, `gamma_bar`, `gauge`, `output_loss`,
     `weight_decay_kind`: what the table was made for; `base_width`, `base_depth`: the size at which all
-    parameterizations coincide; `rows`: the scalings, in the order of `Role`; `gamma_0`: prefactor of the richness.
+    parameterizations coincide; `rows`: the scalings, in the order of `Role`; `gamma_0`: prefactor of the richness;
+    `unmeasured`: of a derived table what of the feedback's rows was not measured, which networks refuse to ask for:
+    `"feedback.weights"`, `"feedback.ridge"` and the same of `feedback_output`.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Parameterization:
     base_depth: int
     rows: tuple[tuple[Role, Scaling], ...]
     gamma_0: float = 1.0
+    unmeasured: tuple[str, ...] = ()
 
     @property
     def scalings(self) -> Mapping[Role, Scaling]:
