@@ -144,7 +144,9 @@ def test_check_fails_with_exit_code_one(cli, loaded):
     result = loaded("out.json")
     assert {"lines", "rate", "output_precision", "passed"} <= set(result)
     assert result["passed"] is False
-    line = {"quantity", "layer", "slope", "se", "expected", "predicted", "movement_min", "passed", "uncertain"}
+    line = {"quantity", "layer", "slope", "se", "expected", "predicted", "movement_min", "movement_max", "passed"} | {
+        "uncertain"
+    }
     assert [set(row) for row in result["lines"]] == [line] * 3
     assert [row["expected"] for row in result["lines"]] == [-0.25, -0.25, 0.0]
     assert not any(row["passed"] for row in result["lines"])

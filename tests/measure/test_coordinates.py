@@ -97,6 +97,17 @@ def test_a_network_that_does_not_move_passes_nothing(passed):
     assert passed([0, 0, 0], moved=np.nan) == [False] * 3
 
 
+def test_a_network_that_moves_by_its_own_size_passes_nothing(verdict, passed):
+    """theory.md C2: movements of 2 to 16 times the features scatter with either sign; a slope of them is no answer."""
+    assert passed([0, 0, 0], moved=0.99) == [True] * 3
+    assert passed([0, 0, 0], moved=1.0) == [False] * 3
+    far = verdict([0, 0, 0], moved=339.76, spread=0.0301)
+    assert not any(line.uncertain for line in far)
+    told = str(CoordinateCheck(far, (8, 64), 4, 4, 500.0, None, None))
+    assert "layers 1, 2, 3 move by their own size and more (layer 1 by 33976%)" in told
+    assert "give a lower rate than 500" in told
+
+
 def test_a_network_that_diverged_passes_nothing(passed):
     assert passed([np.nan, np.nan, np.nan]) == [False] * 3
 
@@ -244,7 +255,9 @@ def test_a_right_table_passes():
     payload = json.loads(json.dumps(jsonable(check.to_json()), allow_nan=False))
     assert payload["passed"] is True
     assert set(payload["verdicts"].values()) == {False, None}
-    keys = {"quantity", "layer", "slope", "se", "expected", "predicted", "movement_min", "passed", "uncertain"}
+    keys = {"quantity", "layer", "slope", "se", "expected", "predicted", "movement_min", "movement_max", "passed"} | {
+        "uncertain"
+    }
     assert [set(line) for line in payload["lines"]] == [keys] * 3
     assert {"lines", "rate", "output_precision", "passed"} <= set(payload)
     assert "passed" in str(check).splitlines()[-1]

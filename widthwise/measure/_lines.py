@@ -16,7 +16,7 @@ from ..theory import predicted_depth_slopes, predicted_errors, predicted_slopes,
 from ._feedback import predicted_feedback_slopes
 from ._response import roles_of
 from ._slopes import log_slope
-from ._verdict import Line
+from ._verdict import MOST_MOVEMENT, Line
 
 TOLERANCE = 0.05
 LARGEST_ERROR = 0.03
@@ -70,11 +70,13 @@ def main_lines(
         part = "output" if last else "first" if index == 0 else "hidden"
         expected = 0.0 if last or deep else richness - 0.5
         rows = [one["movement"][:, 0, index] for one in found]
-        moved = float(np.median(found[0]["relative"][:, 0, index]))
+        medians = [float(np.median(one["relative"][:, 0, index])) for one in found]
         layer = index % layers + 1
         tolerance = LOOSE_TOLERANCE if deep else TOLERANCE
         quantity = "output" if last else "movement"
-        lines.append(_line(quantity, layer, sizes, rows, expected, by_table[part], moved, tolerance))
+        # NaN is the largest of all.
+        most = float(np.max(medians))
+        lines.append(_line(quantity, layer, sizes, rows, expected, by_table[part], medians[0], tolerance, most))
     return tuple(lines)
 
 
@@ -142,13 +144,15 @@ def _line(
     by_table: Any,
     moved: float,
     tolerance: float,
+    most: float = math.nan,
 ) -> Line:
-    """One verdict; rows are all seeds' values, one a size; `moved`: NaN where nothing needs to."""
+    """One verdict; rows are all seeds' values, one a size; `moved`: NaN where nothing needs to; `most`: NaN for any."""
     slope, error = log_slope(sizes, np.stack(rows, axis=1))
     within = abs(slope - expected) <= max(tolerance, 2 * error)
-    moves = (math.isnan(moved) and quantity not in MOVES) or moved >= LEAST_MOVEMENT
+    enough = (math.isnan(moved) and quantity not in MOVES) or moved >= LEAST_MOVEMENT
+    moves = enough and not most >= MOST_MOVEMENT
     sure = error <= LARGEST_ERROR
     return Line(
         quantity, layer, slope, error, expected, float(by_table), moved,
-        passed=bool(within and moves and sure), uncertain=bool(within and moves and not sure),
+        passed=bool(within and moves and sure), uncertain=bool(within and moves and not sure), movement_max=most,
     )  # fmt: skip

@@ -19,6 +19,8 @@ SMALL_CURVATURE = 0.05
 # Beyond it, what should not grow with the size does.
 GROWTH = 0.1
 KERNEL_SLOPE = -0.375
+# Of the features' own size, or of the initial residual: beyond it slopes scatter with either sign (docs/theory.md C2).
+MOST_MOVEMENT = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Line:
     learns `"feedback"`, and of biases, gains and offsets alone their role; `layer`: from 1; `slope`, `se`: measured;
     `expected`: by the desiderata; `predicted`: by the exponents under test; `movement_min`: at the smallest width,
     relative to the features (for the output: to the initial residual); `passed`; `uncertain`: it did not, for want of
-    seeds alone.
+    seeds alone; `movement_max`: as `movement_min`, at the width where it is largest, NaN where none is too large.
     """
 
     quantity: str
@@ -41,6 +43,12 @@ class Line:
     movement_min: float
     passed: bool
     uncertain: bool = False
+    movement_max: float = math.nan
+
+    @property
+    def overshoots(self) -> bool:
+        """Whether it moves by its own size and more somewhere, where a slope says nothing of the limit."""
+        return self.movement_max >= MOST_MOVEMENT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +134,7 @@ class CoordinateCheck:
         verdict = "passed" if self.passed else f"FAILED: rates will not transfer over {self.axis}"
         if self.undecided:
             verdict = "NOT DECIDED: standard errors are too large to say; give more seeds, or larger sizes"
-        return "\n".join([*rows, settings, *said, verdict, *self._hint()])
+        return "\n".join([*rows, settings, *said, verdict, *self._too_far(), *self._hint()])
 
     def _why_unstable(self) -> str:
         if self.curvature is None:
@@ -134,6 +142,18 @@ class CoordinateCheck:
         if self.residual is not None and not self.residual < 1:
             return f"it ends at {self.residual:.2g} of the residual it began with"
         return f"‖C‖ grows from {self.curvature[0]:.3g} to {self.curvature[1]:.3g}"
+
+    def _too_far(self) -> list[str]:
+        """Which layers move too far to tell; of a wrong table, whose movement grows with the size, this is no news."""
+        far = [line for line in self.lines if line.overshoots]
+        if not far:
+            return []
+        worst = max(far, key=lambda line: line.movement_max)
+        places = ", ".join(str(line.layer) for line in far)
+        return [
+            f"layers {places} move by their own size and more (layer {worst.layer} by {worst.movement_max:.0%}): no "
+            f"slope of theirs passes; give a lower rate than {self.rate:.3g}"
+        ]
 
     def _hint(self) -> list[str]:
         """Why a right table may fail here: the curvature has not yet reached its limit at the smallest width."""
