@@ -121,9 +121,39 @@ def growing(width, key):
     return [eqx.nn.Linear(8, width, key=key), eqx.nn.Linear(width, width, key=key)]
 
 
+class Pair(TwoLayers):
+    """Two states, where one is asked for."""
+
+    def __call__(self, x):
+        return x, super().__call__(x)
+
+
+class Dropped(TwoLayers):
+    """What draws noise needs a key, which no stage is given."""
+
+    def __call__(self, x):
+        return eqx.nn.Dropout()(super().__call__(x))
+
+
+def between(kind):
+    """Networks with one module of a kind between their ends."""
+
+    def make_it(width, key):
+        first, _, last = make(width, key, blocks=1)
+        return [first, kind(width, key), last]
+
+    return make_it
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
+        (between(Pair), r"stage 2 \(Pair\) returned a tuple: a stage returns one array"),
+        (between(Dropped), r"stage 2 \(Dropped\) cannot be called with one example of shape \(32,\).*dropout"),
+        (
+            between(lambda width, key: eqx.nn.BatchNorm(width, "batch", mode="ema")),
+            r"stage 2 \(BatchNorm\).*layers with state are not supported",
+        ),
         (
             bottleneck,
             r"array 1\.weight, of shape \(5, 32\) and \(5, 64\).*several roles.*roles=\{'1\.weight': 'input'\}",
@@ -134,7 +164,7 @@ def growing(width, key):
         (lambda width, key: make(width, key)[:1], "1 stages"),
         (lambda width, key: make(width, key, blocks=width // 16), "2 stages|4 stages|stages at width 32"),
     ],
-    ids=["bottleneck", "uneven", "no arrays", "growing", "one stage", "other stages"],
+    ids=["pair", "dropout", "state", "bottleneck", "uneven", "no arrays", "growing", "one stage", "other stages"],
 )
 def test_what_is_ambiguous_is_refused(make, words):
     with pytest.raises(InputError, match=words):

@@ -1,4 +1,4 @@
-"""A network of one's own: any Equinox module is a stage, and its arrays' roles follow from two widths.
+"""A network of one's own: Equinox modules from one array to one array are stages; two widths tell their arrays' roles.
 
 An array is compared at width N and 2N; axis 0 is its fan-out and axis 1 its fan-in, as in every Equinox layer.
 
@@ -71,8 +71,9 @@ def own_network(
 
     **Returns:** a `Built` network, as `mlp` returns it.
 
-    **Raises:** `InputError` where a role is ambiguous, a stage has no arrays or none that grows, the prediction's size
-    depends on the width, or `make` returns other stages at another width.
+    **Raises:** `InputError` where a role is ambiguous, a stage has no arrays or none that grows, cannot be called with
+    one array alone (dropout, layers with state) or returns anything but one array, the prediction's size depends on
+    the width, or `make` returns other stages at another width.
 
     >>> from widthwise.parameterization import parameterization
     >>> make = lambda width, key: [eqx.nn.Linear(64, width, key=key), eqx.nn.Linear(width, 10, key=key)]
@@ -110,8 +111,21 @@ def _state_shapes(modules: Sequence[Any], in_size: int) -> list[tuple[int, ...]]
     """The shapes of x and of every stage's state, for one example."""
     state = jax.ShapeDtypeStruct((in_size,), jnp.zeros(()).dtype)
     shapes = [state.shape]
-    for module in modules:
-        state = eqx.filter_eval_shape(lambda module, x: module(x), module, state)
+    for index, module in enumerate(modules):
+        kind = f"stage {index + 1} ({type(module).__name__})"
+        # Any error: the module is the user's, and so is what it raises.
+        try:
+            state = eqx.filter_eval_shape(lambda module, x: module(x), module, state)
+        except Exception as error:
+            told = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise InputError(
+                f"{kind} cannot be called with one example of shape {shapes[-1]} and nothing else ({told}): a stage is "
+                f"a function of one array; dropout, which needs a key, and layers with state are not supported"
+            ) from error
+        if not isinstance(state, jax.ShapeDtypeStruct):
+            raise InputError(
+                f"{kind} returned a {type(state).__name__}: a stage returns one array, the next one's input"
+            )
         shapes.append(state.shape)
     return shapes
 
