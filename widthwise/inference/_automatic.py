@@ -69,6 +69,8 @@ class Automatic(AbstractRelaxation):
 
         def search(exact: tuple[Point, Settled]) -> tuple[Point, Settled]:
             point, settled = exact
+            # Made again: its pullback, which the solve does without, is a sweep that every batch would pay for.
+            start = problem.start()
             # The solve's prediction was never computed from its errors, and a search compares energies that are.
             point = _lower(problem, problem.at(point.errors, start), start)
             searcher = QuasiNewton(iterations=self.iterations, tolerance=self.tolerance)
