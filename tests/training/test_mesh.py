@@ -18,8 +18,6 @@ from widthwise.training._devices import split
 
 SCRIPT = str(Path(__file__).with_name("mesh_script.py"))
 RULES = ("bp", "pc", "tp", "dtp")
-# Loops that end when every example rests, on every process. Each rule costs two processes what it costs one.
-ACROSS = ("pc",)
 # Ten steps, each with sums over 24 to 64 terms that are rounded in another order: some ten units of 2^-24, relative to
 # how far the weights moved or to the largest of them.
 ROUNDING = 1e-5
@@ -59,10 +57,10 @@ def test_two_processes_train_as_one(eight):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    processes = [started("float32", *ACROSS, "--", address, "2", str(index)) for index in range(2)]
+    processes = [started("float32", *RULES, "--", address, "2", str(index)) for index in range(2)]
     found, silent = (answered(process) for process in processes)
     assert silent is None
-    for rule in ACROSS:
+    for rule in RULES:
         one = eight[rule]
         pairs = [(np.array(a), np.array(b)) for a, b in zip(found[rule]["weights"], one["weights"], strict=True)]
         assert max(np.abs(a - b).max() for a, b in pairs) <= ROUNDING * max(np.abs(b).max() for _, b in pairs), rule
