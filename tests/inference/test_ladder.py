@@ -147,7 +147,7 @@ def test_quasi_newton_direction():
     assert bool(jnp.all(dots(u, by_u) > 0))
 
 
-@pytest.mark.parametrize(("pairs", "steps"), [(False, 1), (False, 3), (False, 9), (True, 2)])
+@pytest.mark.parametrize(("pairs", "steps"), [(False, 1), (False, 3), (False, 5), (False, 9), (True, 1), (True, 2)])
 def test_the_frontier_is_the_literal_algorithm(pairs, steps):
     """One pass over the reached layers against all layers at once, whatever T; chains whose states change shape too."""
     problem = problem_of(residual=True, depth=6)

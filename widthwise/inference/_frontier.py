@@ -18,14 +18,22 @@ from jaxtyping import Array, Float
 from ..network import AbstractStage, State, States, above, below, stage_at
 from ._base import Point, Problem, scaled
 
+# So few steps are traced one by one: a loop's copies of what it reads cost as much as a step on three layers.
+UNROLLED = 4
+
 
 def descend(problem: Problem, start: Point, rate: Float[Array, ""], steps: int) -> States:
     """The hidden states after `steps` gradient steps from the forward pass `start`, all layers of a step at once."""
 
-    def step(turn: Array, seen: States) -> States:
+    def step(turn: int | Array, seen: States) -> States:
         return _pass(problem, start, seen, rate, turn + 1)
 
-    return below(jax.lax.fori_loop(0, steps, step, above(start.states)))
+    seen = above(start.states)
+    if steps <= UNROLLED:
+        for turn in range(steps):
+            seen = step(turn, seen)
+        return below(seen)
+    return below(jax.lax.fori_loop(0, steps, step, seen))
 
 
 def reached(states: States, steps: Any) -> States:
@@ -44,10 +52,11 @@ def reached(states: States, steps: Any) -> States:
     )
 
 
-def _pass(problem: Problem, start: Point, seen: States, rate: Array, steps: Array) -> States:
+def _pass(problem: Problem, start: Point, seen: States, rate: Array, steps: int | Array) -> States:
     """One gradient step on the top `steps` hidden layers, from below.
 
-    **Arguments:** `seen`: what each stage above the first sees, which is every hidden state once.
+    **Arguments:** `seen`: what each stage above the first sees, which is every hidden state once; `steps`: where it is
+    an int, segments that the target has not reached cost nothing.
     """
     segments, precisions = problem.network.segments[1:], problem.precisions
     states = list(seen)
@@ -58,6 +67,12 @@ def _pass(problem: Problem, start: Point, seen: States, rate: Array, steps: Arra
     for index, segment in enumerate(segments):
         gamma, last = precisions[index + 1], segment.depth - 1
         lowest = sum(s.depth for s in segments) - steps - passed
+        passed += segment.depth
+        reaches = lowest <= last
+        if reaches is False:
+            # The next segment's lower neighbour is where the forward pass put it.
+            feeding = jax.tree.map(jnp.zeros_like, _row(seen[index + 1], 0))
+            continue
         bottom = jnp.clip(lowest, 0, last)
 
         def visit(row: Array, carry: tuple[State, State], segment: Any = segment, gamma: Array = gamma) -> Any:
@@ -72,10 +87,9 @@ def _pass(problem: Problem, start: Point, seen: States, rate: Array, steps: Arra
         error = _error_above(problem, states[index + 1 :])
         h = _row(states[index], last)
         moved, sent = _move(stage_at(segment, last), h, feeding, error, gamma, rate)
-        # The last stage of a segment is visited whether reached or not, and then changes nothing.
-        moved, feeding = _chosen(lowest <= last, (moved, sent), (h, jax.tree.map(jnp.zeros_like, sent)))
+        # In a loop the last stage of a segment is visited whether reached or not, and then changes nothing.
+        moved, feeding = _chosen(reaches, (moved, sent), (h, jax.tree.map(jnp.zeros_like, sent)))
         states[index] = _put(states[index], last, moved)
-        passed += segment.depth
     return tuple(states)
 
 
@@ -114,5 +128,5 @@ def _put(state: State, row: Any, value: State) -> State:
     return jax.tree.map(lambda leaf, new: leaf.at[row].set(new), state, value)
 
 
-def _chosen(condition: Array, new: Any, old: Any) -> Any:
+def _chosen(condition: bool | Array, new: Any, old: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
