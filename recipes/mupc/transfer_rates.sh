@@ -2,9 +2,9 @@
 # Transfer of the weight and activity rates of residual muPC networks on Fashion-MNIST (6 400 examples, 200 steps), over
 # depths 8 to 128 at width 128 and widths 64 to 512 at depth 16: the role-wise Adam rule with both rates swept jointly, and
 # for comparison the published rules where each is said to drift, constant Adam over depth and the uniform 1/sqrt(NL) over
-# width; `rules` sets the uniform rule beside the role-wise one in half steps and with more seeds. Inference: error descent
-# at gamma_L = 0.1 N / L. Writes results/transfer_*.json and results/transfer_rates.log.
-# ACTIVATIONS="tanh" runs one activation only, SWEEPS="depth width constant uniform rules" some of the sweeps.
+# width; `rules` sets the uniform rule beside the role-wise one in half steps and with more seeds, `shallow` runs the uniform
+# rule so at depth 4, where less of what is learned is the hidden layers'. Inference: error descent at gamma_L = 0.1 N / L. Writes results/transfer_*.json and results/transfer_rates.log.
+# ACTIVATIONS="tanh" runs one activation only, SWEEPS="depth width constant uniform rules shallow" some of the sweeps.
 set -uo pipefail
 cd "$(dirname "$0")"
 W=${WIDTHWISE:-widthwise}
@@ -26,13 +26,14 @@ for activation in ${ACTIVATIONS:-tanh relu}; do
   grid=$([ "$activation" = tanh ] && echo "--log2-rates -7 -2 1 --log2-activity-rates -2 2 1" ||
     echo "--log2-rates -7 -3 1 --log2-activity-rates -2 1 1")
   JOINT="--parameterization mupc $grid"
-  for name in ${SWEEPS:-depth width constant uniform rules}; do
+  for name in ${SWEEPS:-depth width constant uniform rules shallow}; do
     case $name in
       depth) flags="$DEPTHS $JOINT" ;;
       width) flags="$WIDTHS $JOINT" ;;
       constant) flags="$DEPTHS --parameterization mupc_constant --log2-rates -12 -3 1" ;;
       uniform) flags="$WIDTHS --parameterization mupc_uniform --log2-rates -12 -3 1" ;;
       rules) flags="--widths 64 512 --depth 16 --parameterization mupc mupc_uniform --log2-rates -6.5 -2 0.5 --seeds 4" ;;
+      shallow) flags="--widths 64 512 --depth 4 --parameterization mupc_uniform --log2-rates -8 -1 0.5 --seeds 4" ;;
       *) echo "no sweep $name"; exit 2 ;;
     esac
     sweep "${activation}_$name" --activation "$activation" $flags
