@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from ..network import AbstractStage, State, States, above, below, stage_at
 from ._base import Point, Problem, scaled
 
-# So few steps are traced one by one: a loop's copies of what it reads cost as much as a step on three layers.
+# So few steps are written out: a loop's copies of what it reads cost as much as a step on three layers.
 UNROLLED = 4
 
 
@@ -29,11 +29,11 @@ def descend(problem: Problem, start: Point, rate: Float[Array, ""], steps: int) 
         return _pass(problem, start, seen, rate, turn + 1)
 
     seen = above(start.states)
-    if steps <= UNROLLED:
-        for turn in range(steps):
-            seen = step(turn, seen)
-        return below(seen)
-    return below(jax.lax.fori_loop(0, steps, step, seen))
+    # The first step moves the top layer alone; in a loop it would visit one of every segment.
+    written_out = steps if steps <= UNROLLED else 1
+    for turn in range(written_out):
+        seen = step(turn, seen)
+    return below(seen if written_out == steps else jax.lax.fori_loop(written_out, steps, step, seen))
 
 
 def reached(states: States, steps: Any) -> States:
