@@ -3,7 +3,8 @@
 # depths 8 to 128 at width 128 and widths 64 to 512 at depth 16: the role-wise Adam rule with both rates swept jointly, and
 # for comparison the published rules where each is said to drift, constant Adam over depth and the uniform 1/sqrt(NL) over
 # width; `rules` sets the uniform rule beside the role-wise one in half steps and with more seeds, `shallow` runs the uniform
-# rule so at depth 4, where less of what is learned is the hidden layers'. Inference: error descent at gamma_L = 0.1 N / L. Writes results/transfer_*.json and results/transfer_rates.log.
+# rule so at depth 4, where less of what is learned is the hidden layers'. Inference: error descent at gamma_L = 0.1 N / L.
+# Writes results/transfer_*.json and results/transfer_rates.log.
 # ACTIVATIONS="tanh" runs one activation only, SWEEPS="depth width constant uniform rules shallow" some of the sweeps.
 set -uo pipefail
 cd "$(dirname "$0")"
