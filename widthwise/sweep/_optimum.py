@@ -5,6 +5,7 @@ run diverged or is missing; a point diverged where any seed did. On two axes the
 loss, and every measure along an axis is taken on the line through it.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -96,8 +97,14 @@ def resampled(axes: Axes, losses: Sequence[np.ndarray]) -> np.ndarray:
     if seeds**seeds <= RESAMPLES:
         draws = list(itertools.product(range(seeds), repeat=seeds))
     else:
-        draws = list(map(tuple, np.random.default_rng(0).integers(0, seeds, (RESAMPLES, seeds))))
-    return np.array([[[b.log2 for b in best_rates(axes, loss[list(draw)])] for loss in losses] for draw in draws])
+        draws = list(map(tuple, np.random.default_rng(0).integers(0, seeds, (RESAMPLES, seeds)).tolist()))
+
+    # Means and divergence know no order: four seeds have 35 different draws, not 200.
+    @functools.cache
+    def best(draw: tuple[int, ...]) -> list[list[float]]:
+        return [[b.log2 for b in best_rates(axes, loss[list(draw)])] for loss in losses]
+
+    return np.array([best(tuple(sorted(draw))) for draw in draws])
 
 
 def regret(axes: Axes, losses: np.ndarray, rates: np.ndarray) -> float:
