@@ -59,8 +59,10 @@ def wait_until(ready, process=None):
 
 
 def lines(home):
+    """The whole lines of the records: a kill may leave half of one, whose group is then run again."""
     path = home / "records.jsonl"
-    return path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    found = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    return [line for line in found if line.endswith(b"\n")]
 
 
 def groups(home):

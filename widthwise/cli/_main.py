@@ -1,10 +1,14 @@
 """The entry point: names the verbs, and turns bad input into one line and exit code 2."""
 
+import gc
 import importlib
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from .. import __version__
@@ -45,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if arguments[0] not in VERBS:
             raise unknown("command", arguments[0], VERBS)
         verb = importlib.import_module(f"widthwise.cli._{arguments[0]}")
-        with warnings.catch_warnings():
+        with interruptible(), warnings.catch_warnings():
             warnings.simplefilter("always", RunWarning)
             warnings.showwarning = _one_line(warnings.showwarning)
             return verb.run(arguments[1:])
@@ -63,6 +67,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = str(error).splitlines()[0] if str(error) else "out of memory"
         print(f"widthwise: error: too large for this machine: {reason}", file=sys.stderr)
         return 2
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C is heard wherever it comes.
+
+    Python drops what is raised in a callback of its garbage collector. JAX has one, and it is often the first Python
+    to run after a compilation: a Ctrl-C meanwhile would be lost.
+    """
+    # Whoever called us from a thread, or handles or ignores the signal, decides for themselves.
+    main_thread = threading.main_thread()
+    if threading.current_thread() is not main_thread or signal.getsignal(signal.SIGINT) != signal.default_int_handler:
+        yield
+        return
+
+    def interrupt(number: int, frame: Any) -> None:
+        callbacks = {getattr(callback, "__code__", None) for callback in gc.callbacks}
+        while frame is not None:
+            if frame.f_code in callbacks:  # once more, when it is over
+                threading.Timer(0.01, signal.pthread_kill, (main_thread.ident, number)).start()
+                return
+            frame = frame.f_back
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _one_line(others: Callable[..., None]) -> Callable[..., None]:
