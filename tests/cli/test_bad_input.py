@@ -131,6 +131,7 @@ BAD = {
     TRAIN + "--parameterization richness --richness 1/0": "'1/0'",
     TRAIN + "--gamma-bar -1": "gamma_bar -1",
     PC + "--iterations 0": "iterations is 0",
+    PC + "--relaxation descent --look-ahead": "it belongs to error",
     PC + "--tolerance 0": "tolerance is 0.0",
     PC + "--output-precision 0": "output_precision is 0.0",
     PC + "--activity-rate -1": "-1.0",

@@ -54,6 +54,7 @@ PREDICTIVE_CODING = (
     "iterations",
     "tolerance",
     "activity_rate",
+    "look_ahead",
     "fixed_prediction",
     "sweep_step",
     "output_precision",
@@ -93,7 +94,12 @@ WHOLE = ("output_precision", "precision_cap", "activity_decay", "fixed_predictio
 TAKES = {
     "descent": {"iterations": "iterations", "activity_rate": "rate", "tolerance": "tolerance"},
     "sweep": {"iterations": "sweeps", "sweep_step": "step", "tolerance": "tolerance"},
-    "error": {"iterations": "iterations", "activity_rate": "rate", "tolerance": "tolerance"},
+    "error": {
+        "iterations": "iterations",
+        "activity_rate": "rate",
+        "tolerance": "tolerance",
+        "look_ahead": "look_ahead",
+    },
     "anderson": {"iterations": "iterations", "tolerance": "tolerance"},
     "gauss_newton": {"iterations": "iterations", "tolerance": "tolerance"},
     "quasi_newton": {"iterations": "iterations", "tolerance": "tolerance"},

@@ -97,6 +97,7 @@ class Run(pydantic.BaseModel):
     )
     tolerance: float | None = _field(None, NET + THEORY, "of the residual (0.01)")
     activity_rate: float | None = _field(None, NET, "step of inference (error: from the curvature, descent: 0.2)")
+    look_ahead: bool = _field(False, NET, "of error: at the end the errors take one more step, without a sweep")
     fixed_prediction: bool = _field(False, NET, "predictions stay at the forward pass")
     sweep_step: float | None = _field(None, NET, "step s_l of each layer in a sweep (1/gamma_l)")
     feedback: str | None = _field(None, NET, "of tp and dtp: ridge, trained, drl, ldrl or tied (ridge)")

@@ -13,13 +13,21 @@ from jaxtyping import Array
 from .._errors import InputError
 
 
-def at_least_one(name: str, why: str = "without inference the hidden layers would not learn") -> Callable[[Any], int]:
+UNMOVED = "without inference the hidden layers would not learn"
+
+
+def at_least_one(name: str, why: str = UNMOVED) -> Callable[[Any], int]:
     """A converter for whole numbers of at least 1; `why` 0 is none."""
+    return at_least(1, name, why)
+
+
+def at_least(least: int, name: str, why: str = UNMOVED) -> Callable[[Any], int]:
+    """A converter for whole numbers of at least `least`; `why` 0 is none of them."""
 
     def convert(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
             remedy = f"; {why}" if value == 0 else ""
-            raise InputError(f"{name} is {value!r}: it must be a whole number of at least 1{remedy}")
+            raise InputError(f"{name} is {value!r}: it must be a whole number of at least {least}{remedy}")
         return value
 
     return convert
