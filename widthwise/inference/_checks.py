@@ -12,7 +12,6 @@ from jaxtyping import Array
 
 from .._errors import InputError
 
-
 UNMOVED = "without inference the hidden layers would not learn"
 
 
