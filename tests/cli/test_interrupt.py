@@ -15,6 +15,14 @@ def press():
     os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.fixture(autouse=True)
+def as_from_a_terminal():
+    """A shell's background job ignores Ctrl-C, and tests may run in one."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def pressed_while_collecting():
     """Presses Ctrl-C in the next collection of garbage, where what is raised is dropped."""
@@ -52,11 +60,10 @@ def test_afterwards_the_signal_is_pythons_again():
 
 
 @pytest.fixture
-def own_handler():
+def own_handler(as_from_a_terminal):
     heard = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
-    yield heard
-    signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    return heard
 
 
 def test_whoever_handles_the_signal_keeps_it(own_handler):
