@@ -111,7 +111,7 @@ def main() -> None:
         ratio = median(theirs["seconds"] / s for theirs, s in zip(found["jpc"], seconds, strict=True))
         spread = stdev(accuracy) if len(rows) > 1 else 0.0
         lines.append(
-            f"{rule:22s} {mean(accuracy):.2f} ± {spread:.2f} %  {median(seconds):6.1f} s "
+            f"{rule:24s} {mean(accuracy):.2f} ± {spread:.2f} %  {median(seconds):6.1f} s "
             f"({min(seconds):.1f} to {max(seconds):.1f})  first {median(row['first'] for row in rows):.1f} s  "
             f"jpc / it {ratio:.1f}" + settledness(rows)
         )

@@ -12,24 +12,22 @@ from jaxtyping import Array
 
 from .._errors import InputError
 
-UNMOVED = "without inference the hidden layers would not learn"
 
-
-def at_least_one(name: str, why: str = UNMOVED) -> Callable[[Any], int]:
+def at_least_one(name: str, why: str = "without inference the hidden layers would not learn") -> Callable[[Any], int]:
     """A converter for whole numbers of at least 1; `why` 0 is none."""
-    return at_least(1, name, why)
-
-
-def at_least(least: int, name: str, why: str = UNMOVED) -> Callable[[Any], int]:
-    """A converter for whole numbers of at least `least`; `why` 0 is none of them."""
 
     def convert(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             remedy = f"; {why}" if value == 0 else ""
-            raise InputError(f"{name} is {value!r}: it must be a whole number of at least {least}{remedy}")
+            raise InputError(f"{name} is {value!r}: it must be a whole number of at least 1{remedy}")
         return value
 
     return convert
+
+
+def or_zero(convert: Callable[[Any], int]) -> Callable[[Any], int]:
+    """As `convert`, but 0 passes: another setting decides whether it may."""
+    return lambda value: value if type(value) is int and value == 0 else convert(value)
 
 
 def positive(name: str) -> Callable[[Any], Array]:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ..network import States
 from ._base import AbstractRelaxation, Point, Problem, Settled, curvature_step, refuse_decay, relative
-from ._checks import array_or_none, at_least, positive
+from ._checks import array_or_none, at_least_one, or_zero, positive
 from ._vector import Vector, dot, minus, packed, preconditioned, times, unpacked
 
 
@@ -52,14 +52,15 @@ class ErrorDescent(AbstractRelaxation):
     Source: arXiv 2505.20137 (ePC); docs/theory.md E (condition number), docs/inference.md (step).
     """
 
-    iterations: int = eqx.field(static=True, default=12, converter=at_least(0, "iterations"))
+    iterations: int = eqx.field(static=True, default=12, converter=or_zero(at_least_one("iterations")))
     tolerance: Float[Array, ""] = eqx.field(default=1e-2, converter=positive("tolerance"))
     rate: Float[Array, ""] | None = eqx.field(default=None, converter=array_or_none("rate"))
     look_ahead: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:
         # The step that looks ahead is an update too.
-        at_least(0 if self.look_ahead else 1, "iterations")(self.iterations)
+        if not self.look_ahead:
+            at_least_one("iterations")(self.iterations)
 
     def __call__(self, problem: Problem, start: Point) -> tuple[Point, Settled]:
         """Descend from `start` until every example has settled or `iterations` updates are made."""
