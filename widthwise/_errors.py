@@ -20,7 +20,8 @@ def unknown(kind: str, name: object, options: Iterable[str]) -> InputError:
     "unknown gauge 'stq': did you mean 'stp'? Known: mup, stp"
     """
     options = sorted(options)
-    close = difflib.get_close_matches(str(name), options, n=1, cutoff=0.5)
+    # Names differ in more than their case: `muPC` means mupc, not mup.
+    close = difflib.get_close_matches(str(name).lower(), options, n=1, cutoff=0.5)
     hint = f": did you mean '{close[0]}'?" if close else "."
     return InputError(f"unknown {kind} {str(name)!r}{hint} Known: {', '.join(options)}")
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -21,11 +20,16 @@ def mse(prediction: Float[Array, "batch out"], y: Float[Array, "batch out"]) -> 
 
 
 def cross_entropy(prediction: Float[Array, "batch out"], y: Float[Array, "batch out"]) -> Float[Array, " batch"]:
-    """Cross-entropy of logits f with target probabilities y.
+    """Cross-entropy of logits f with target probabilities y, to relative precision also where it is tiny.
 
-        −Σ_k y_k log softmax(f)_k
+        −Σ_k y_k log softmax(f)_k = Σ_k y_k (f_m − f_k) + Σ_k y_k log(1 + Σ_{k≠m} exp(f_k − f_m)),   m = argmax f
 
     >>> float(cross_entropy(jnp.zeros((1, 2)), jnp.array([[1.0, 0.0]]))[0])  # log 2
     0.693147...
     """
-    return -jnp.sum(y * jax.nn.log_softmax(prediction), axis=-1)
+    largest = jnp.argmax(prediction, axis=-1, keepdims=True)
+    below = prediction - jnp.take_along_axis(prediction, largest, axis=-1)
+    # The largest is left out of the sum: 1 + tiny would round the rest away.
+    others = jnp.arange(prediction.shape[-1]) != largest
+    rest = jnp.log1p(jnp.sum(jnp.where(others, jnp.exp(below), 0), axis=-1))
+    return jnp.sum(y, axis=-1) * rest - jnp.sum(y * below, axis=-1)

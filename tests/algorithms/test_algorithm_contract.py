@@ -188,6 +188,12 @@ def test_the_exact_solve_refuses_what_it_cannot_solve(network, loss, fixed):
         pc.grads(learner, batch_of(loss), LOSSES[loss][0], key=KEY)
 
 
+def test_what_is_no_positive_number_is_refused():
+    for value in (jnp.asarray(-1.0), np.array([1.0, np.nan]), jnp.inf, "1"):
+        with pytest.raises(InputError, match="output_precision is"):
+            PredictiveCoding(output_precision=value)
+
+
 def test_metrics():
     built, batch = build(), batch_of("mse")
     pc = PredictiveCoding(ErrorDescent(iterations=40, tolerance=1e-6), output_precision=1.5)

@@ -30,6 +30,16 @@ BAD = {
     PC + "--output-loss weightd": "'weightd': did you mean 'weighted'",
     TRAIN + "--algorithm pcc": "'pcc': did you mean 'pc'",
     TRAIN + "--wdth 3": "'--wdth'; did you mean --width",
+    TRAIN + "--lr 0.1": "'--lr'; did you mean --rate?",
+    SWEEP + "--lr 0.1": "unknown argument '--lr'",
+    TRAIN + "--parameterization muPC": "'muPC': did you mean 'mupc'",
+    # What a counter, or a square in float32, does not hold.
+    PC + "--iterations 3000000000": "iterations is 3000000000: it must be below 2^31",
+    PC + "--output-precision 1e-22": "output_precision is 1e-22: it must be from 1.1e-19 to 1.8e+19",
+    PC + "--precision-cap 1e-30": "precision_cap is 1e-30: it must be from",
+    PC + "--activity-rate 1e300": "activity rate is 1e+300: it must be from",
+    PC + "--activity-rate 0": "activity rate is 0.0: it must be positive",
+    PC + "--tolerance 1e60": "tolerance is 1e+60: it must be from",
     SWEEP + "--parameterization sp mupp": "'mupp'",
     SWEEP + "--schedule cosin": "'cosin'",
     TRAIN + "left": "'left'",
@@ -304,6 +314,25 @@ def test_a_run_directory_of_another_version(cli, here):
     assert code == 2
     assert "schema version 99" in err
     assert {path.name: path.read_bytes() for path in (here / "run").iterdir() if path.name != "lock"} == before
+
+
+def test_a_refused_run_leaves_its_directory_free(cli, here):
+    line = SWEEP + "--algorithm pc --width 8 --log2-rates -3 -1 1 --activity-decay 0.1 --out run "
+    code, _, err = cli(line)
+    assert code == 2
+    assert "use the relaxation auto" in err
+    assert cli(line + "--relaxation auto")[0] == 0
+    # Once it holds runs it is theirs.
+    code, _, err = cli(line + "--relaxation quasi_newton")
+    assert code == 2
+    assert "another spec" in err
+
+
+def test_a_report_of_a_training_run_names_what_shows_it(cli):
+    assert cli(TRAIN + "--out run")[0] == 0
+    code, _, err = cli("report run")
+    assert code == 2
+    assert "run holds a training run, which `widthwise runs run` lists" in err
 
 
 def test_another_run_in_the_same_directory(cli, here):

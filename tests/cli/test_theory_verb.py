@@ -63,3 +63,10 @@ def test_the_relaxation_is_the_one_named(cli, loaded):
         assert row["converged"] == 1
         counted[name] = row["iterations"]
     assert counted["auto"] <= 1 < counted["error"]
+
+
+def test_a_relaxation_that_makes_no_iterations(cli, loaded):
+    line = LINE + "--activation linear --relaxation exact --widths 4 --depths 3 --json out.json"
+    assert cli(line)[0] == 0
+    (row,) = loaded("out.json")["rows"]
+    assert (row["iterations"], row["converged"]) == (1, True)

@@ -1,13 +1,17 @@
 """What `auto` falls back on: no example ends above the forward pass, and none fails silently."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from science.oracles import LOSSES, batch_of, build, distance
 
-from widthwise.inference import Automatic, ErrorDescent, OutputSpaceSolve, Problem
+from widthwise._loss import cross_entropy, mse
+from widthwise.algorithms import Batch, Learner, PredictiveCoding
+from widthwise.inference import Automatic, ErrorDescent, OdeFlow, OutputSpaceSolve, Problem, QuasiNewton
 from widthwise.inference._automatic import DESCENT
-from widthwise.inference._base import relative
+from widthwise.inference._base import curvature, relative
 from widthwise.network import residual_mlp
 from widthwise.parameterization import parameterization
 
@@ -92,3 +96,67 @@ def test_a_forward_pass_that_overflows_is_not_called_settled():
 def test_nothing_is_small_beside_a_norm_that_overflowed():
     ratio = relative(jnp.asarray([4.0, 0.0, 1.0]), jnp.asarray([jnp.inf, 0.0, 4.0]))
     np.testing.assert_array_equal(ratio, [np.nan, 0.0, 0.5])
+
+
+@pytest.fixture
+def in_float32():
+    with jax.enable_x64(False):
+        yield
+
+
+def shallow(loss, readout, precision, examples=64):
+    """Four tanh layers, their readout enlarged; targets are the network's own answers."""
+    table = parameterization("mupc", algorithm="pc", optimizer="adam")
+    key, x = jax.random.key(0), jax.random.normal(jax.random.key(1), (examples, 64))
+    network = residual_mlp(64, 32, 10, depth=4, activation="tanh", table=table, key=key).network
+    weight = lambda n: n.segments[-1].stages.linear.weight  # noqa: E731
+    network = eqx.tree_at(weight, network, weight(network) * readout)
+    y = jax.nn.one_hot(jnp.argmax(network(x), -1), 10)
+    pc = PredictiveCoding(output_precision=precision)
+    return pc.problem(Learner(network), Batch(x, y), loss)
+
+
+@jax.jit
+def settled_by_each(problem):
+    start = problem.start()
+    found = [kind(iterations=40)(problem, start) for kind in (ErrorDescent, Automatic, QuasiNewton)]
+    return start, found
+
+
+def own_loss(prediction, y):
+    """The cross-entropy as users write it, which rounds a confident answer's away."""
+    return -jnp.sum(y * jax.nn.log_softmax(prediction), axis=-1)
+
+
+@pytest.mark.usefixtures("in_float32")
+@pytest.mark.parametrize(("loss", "readout"), [(cross_entropy, 300.0), (own_loss, 100.0)])
+def test_confident_examples_settle(loss, readout):
+    # Their loss is far below the rounding of the logits that it is made from, and so is what a step wins.
+    start, (descent, *safeguarded) = settled_by_each(shallow(loss, readout, 1e-3))
+    loss = cross_entropy(start.prediction, jax.nn.one_hot(jnp.argmax(start.prediction, -1), 10))
+    assert float(jnp.min(loss)) < 1e-6
+    assert float(descent[1].converged.mean()) > 0.98
+    assert [float(settled.converged.mean()) for _, settled in safeguarded] == [1.0, 1.0]
+
+
+@pytest.mark.usefixtures("in_float32")
+def test_at_a_curvature_below_rounding_inference_is_backprop():
+    # The energy falls by less than its own last place, and the equilibrium is a first step away: e = γ_L J^T δ.
+    start, found = settled_by_each(shallow(mse, 1.0, 1e-6))
+    for point, settled in found:
+        assert bool(jnp.all(settled.converged))
+        for error, pulled in zip(point.errors, start.pulled, strict=True):
+            assert distance(error, -pulled) < 1e-5
+    descent, automatic, _ = (settled for _, settled in found)
+    # What descent has settled is not done again.
+    assert automatic.iterations.tolist() == descent.iterations.tolist()
+
+
+@pytest.mark.usefixtures("in_float32")
+@pytest.mark.parametrize("precision", [3.0, 30.0])
+def test_the_flow_settles_where_the_curvature_is_large(precision):
+    problem = shallow(mse, 10.0, precision)
+    curved = curvature(problem, problem.start())
+    assert float(jnp.median(curved)) > 5 * precision
+    settled = jax.jit(lambda p: OdeFlow()(p, p.start())[1])(problem)
+    assert bool(jnp.all(settled.converged))

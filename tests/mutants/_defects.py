@@ -178,16 +178,30 @@ DEFECTS = (
     Defect(
         "searches that keep any step",
         "inference/_search.py",
-        "turn.active & (energy <= turn.energy + DECREASE * dot(turn.gradient, move) + slack)",
+        "turn.active & (energy <= allowed)",
         "turn.active & (energy < jnp.inf)",
         ("tests/inference/test_ladder.py::test_the_energy_never_rises",),
     ),
     Defect(
         "auto goes on from where descent raised the energy",
         "inference/_automatic.py",
-        "        point = _lower(problem, point, start)\n        if quick",
+        "        point = chosen_point(lower, point, start)\n        if quick",
         "        if quick",
         ("tests/inference/test_automatic.py::test_descent_that_raises_the_energy_is_forgotten",),
+    ),
+    Defect(
+        "auto takes back a fall below rounding",
+        "inference/_automatic.py",
+        "problem.descended(start) + problem.rounding(start)",
+        "problem.descended(start)",
+        ("tests/inference/test_automatic.py::test_at_a_curvature_below_rounding_inference_is_backprop",),
+    ),
+    Defect(
+        "searches forget the prediction's rounding",
+        "inference/_base.py",
+        "(jnp.abs(self.descended(point)) + self.precisions[-1] * through)",
+        "jnp.abs(self.descended(point))",
+        ("tests/inference/test_automatic.py::test_confident_examples_settle",),
     ),
     Defect(
         "auto hands over an exact solve that failed",

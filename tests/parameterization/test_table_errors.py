@@ -30,6 +30,7 @@ from widthwise.parameterization import fraction, parameterization
         ({"name": "mupc_constant"}, "'mupc_constant' is a rule for Adam, got optimizer 'sgd': use 'adam'"),
         ({"name": "mupc_uniform", "optimizer": "sgd"}, "'mupc_uniform' is a rule for Adam"),
         ({"name": "mupc_unifrom", "optimizer": "adam"}, "did you mean 'mupc_uniform'"),
+        ({"name": "muPC", "optimizer": "adam"}, "did you mean 'mupc'"),
         ({"name": "mup", "base_width": 0}, "base_width is 0"),
         ({"name": "mup", "base_depth": -2}, "base_depth is -2"),
         ({"name": "mup", "base_width": True}, "base_width is True"),

@@ -114,6 +114,7 @@ GAUGED += [("pc", "sgd", "lr"), ("pc", "adam", "coupled")]
 
 
 @pytest.mark.parametrize(("algorithm", "optimizer", "kind"), GAUGED)
+@pytest.mark.filterwarnings("ignore::widthwise.UnsettledWarning")
 def test_gauge_moves_leave_training_unchanged(algorithm, optimizer, kind):
     gamma_bar = "-1/2" if algorithm == "pc" else 0
     momentum = 0.9 if optimizer == "sgd" else 0.0
@@ -204,3 +205,11 @@ def test_losses_by_hand():
     assert np.allclose(cross_entropy(f, y), expected, rtol=1e-14)
     # Large logits must not overflow.
     assert np.allclose(cross_entropy(1e4 * f, y), [0.0, 0.0], atol=1e-12)
+    # A confident answer's is tiny, and keeps its digits in float32: log(1 + e^-30). The others' too.
+    sure = jnp.asarray([[30.0, 0.0]], jnp.float32)
+    assert np.allclose(cross_entropy(sure, jnp.asarray([[1.0, 0.0]], jnp.float32)), np.exp(-30.0), rtol=1e-6)
+    soft = jnp.asarray([[0.75, 0.25]], jnp.float32)
+    assert np.allclose(cross_entropy(sure, soft), 0.25 * 30, rtol=1e-6)
+    # At a tie nothing is the largest; the gradient is softmax − y all the same.
+    tie = jax.grad(lambda f: cross_entropy(f, y[:1])[0])(jnp.zeros((1, 2)))
+    assert np.allclose(tie, [[0.5, -0.5]], atol=1e-15)

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._errors import InputError, unknown
 from .._loss import Loss
 from ..inference import (
+    LEAST,
     AbstractRelaxation,
     ErrorDescent,
     Point,
@@ -41,20 +42,24 @@ class PredictiveCoding(AbstractAlgorithm):
     `activity_decay`: α, which draws the hidden activities to 0 (none). What the output asks of each unit shrinks as
     γ_L/N under muP, so α in proportion to γ_L/N keeps its part in the energy's gradient as networks grow wider.
 
-    **Raises:** `InputError` for a precision, cap or decay that is not positive, a cap or decay on fixed predictions, a
-    cap beside decay, whose curvature it cannot see, and an unknown output loss.
+    **Raises:** `InputError` for a relaxation that is none, a precision, cap or decay that is not positive, a cap or
+    decay on fixed predictions, a cap beside decay, whose curvature it cannot see, and an unknown output loss.
 
     Source: arXiv 2411.02001; arXiv 2505.13124 (activity decay); docs/theory.md B.
     """
 
     relaxation: AbstractRelaxation = eqx.field(default_factory=ErrorDescent)
-    output_precision: Float[Array, ""] = eqx.field(default=1.0, converter=positive("output_precision"))
+    output_precision: Float[Array, ""] = eqx.field(default=1.0, converter=positive("output_precision", LEAST))
     fixed_prediction: bool = eqx.field(static=True, default=False)
     output_loss: str = eqx.field(static=True, default="weighted")
     precision_cap: Float[Array, ""] | None = eqx.field(default=None, converter=array_or_none("precision_cap"))
     activity_decay: Float[Array, ""] | None = eqx.field(default=None, converter=array_or_none("activity_decay"))
 
     def __check_init__(self) -> None:
+        if not isinstance(self.relaxation, AbstractRelaxation):
+            raise InputError(
+                f"relaxation is {self.relaxation!r}: expected one of widthwise.inference, as ww.Automatic() for auto"
+            )
         if self.output_loss not in OUTPUT_LOSSES:
             raise unknown("output loss", self.output_loss, OUTPUT_LOSSES)
         if self.precision_cap is not None and self.fixed_prediction:

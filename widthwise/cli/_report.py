@@ -92,7 +92,10 @@ def _payload(path: Path) -> dict:
             raise InputError(f"{path} is larger than {LONGEST} bytes: no sweep of this program wrote it")
         payload = json.loads(path.read_bytes())
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; `widthwise transfer --out DIR` writes it when it ends") from None
+        remedy = "`widthwise transfer --out DIR` writes it when it ends"
+        if (path.parent / "checkpoint").exists():
+            remedy = f"{path.parent} holds a training run, which `widthwise runs {path.parent}` lists"
+        raise InputError(f"{path}: {error.strerror}; {remedy}") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {error}; run the sweep's command again to rewrite it") from None
     if not isinstance(payload, dict) or payload.get("schema_version") not in VERSIONS:

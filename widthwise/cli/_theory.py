@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .._errors import InputError, unknown
-from ..config import CONVOLUTIONAL, Run, algorithm_of, build_of, data_of, table_of
+from ..config import CONVOLUTIONAL, TAKES, Run, algorithm_of, build_of, data_of, table_of
 from ..report import SUFFIXES
 from ._flags import Parser, add_run_flags, given
 from ._output import check_figure, progress, run_from, write_result
@@ -56,7 +56,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _expanded(values: dict[str, Any]) -> list[Run]:
     """One run for every parameterization, width and depth: predictive coding, Adam, settled in many iterations."""
-    fixed: dict[str, Any] = {"algorithm": "pc", "iterations": ITERATIONS} | values
+    counted = "iterations" in TAKES.get(values.get("relaxation", "error"), {"iterations"})
+    fixed: dict[str, Any] = {"algorithm": "pc"} | ({"iterations": ITERATIONS} if counted else {}) | values
     axes = {name: fixed.pop(name, [Run.model_fields[name].default]) for name in ("parameterization", "width", "depth")}
     runs = []
     for name in dict.fromkeys(axes["parameterization"]):

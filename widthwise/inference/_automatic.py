@@ -11,7 +11,7 @@ Where predictions are fixed the first descent step is the equilibrium.
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from .._loss import mse
 from ._base import AbstractRelaxation, Point, Problem, Settled
@@ -50,13 +50,14 @@ class Automatic(AbstractRelaxation):
             return self._exact(problem, start)
         quick = min(DESCENT, self.iterations)
         point, settled = ErrorDescent(iterations=quick, tolerance=self.tolerance)(problem, start)
-        point = _lower(problem, point, start)
+        lower = _is_lower(problem, point, start)
+        point = chosen_point(lower, point, start)
         if quick == self.iterations:
             return point, self.settled(problem, start, point, settled.iterations)
         search = QuasiNewton(iterations=self.iterations - quick, tolerance=self.tolerance)
         # Where all have settled not even the search's memory is laid out.
         point, made = jax.lax.cond(
-            jnp.all(settled.converged),
+            jnp.all(settled.converged & lower),
             lambda point: (point, jnp.zeros_like(settled.iterations)),
             lambda point: search.search(problem, start, point),
             point,
@@ -72,7 +73,8 @@ class Automatic(AbstractRelaxation):
             # Made again: its pullback, which the solve does without, is a sweep that every batch would pay for.
             start = problem.start()
             # The solve's prediction was never computed from its errors, and a search compares energies that are.
-            point = _lower(problem, problem.at(point.errors, start), start)
+            point = problem.at(point.errors, start)
+            point = chosen_point(_is_lower(problem, point, start), point, start)
             searcher = QuasiNewton(iterations=self.iterations, tolerance=self.tolerance)
             found, made = searcher.search(problem, start, point)
             searched = self.settled(problem, start, found, jnp.add(settled.iterations, made))
@@ -85,7 +87,9 @@ class Automatic(AbstractRelaxation):
         return jax.lax.cond(jnp.all(exact[1].converged), lambda exact: exact, search, exact)
 
 
-def _lower(problem: Problem, point: Point, start: Point) -> Point:
-    """Per example the point, or the forward pass where that has the lower energy."""
-    # NaN is no fall either.
-    return chosen_point(problem.descended(point) <= problem.descended(start), point, start)
+def _is_lower(problem: Problem, point: Point, start: Point) -> Bool[Array, " batch"]:
+    """Whether a point's energy is the forward pass's or lower, per example; NaN is not.
+
+    At a small curvature the fall is below rounding: that speaks against nothing.
+    """
+    return problem.descended(point) <= problem.descended(start) + problem.rounding(start)

@@ -17,6 +17,8 @@ from .._loss import Loss
 from ..network import Network, States, above, each, forward, perturbed, pullback, square_norm
 
 Precisions = tuple[Float[Array, "..."], ...]
+# Of the last place: what sums of a width's or an output's products are off by.
+UNITS = 16.0
 
 
 class Point(NamedTuple):
@@ -117,6 +119,15 @@ class Problem(eqx.Module):
             return energy
         products = jax.tree.leaves(jax.tree.map(jnp.multiply, point.errors, point.pulled))
         return energy + sum(jnp.sum(leaf, axis=(0, *range(2, leaf.ndim))) for leaf in products)
+
+    def rounding(self, point: Point) -> Float[Array, " batch"]:
+        """By how much `descended` may be off, per example: few units in its last place, and in that of the prediction.
+
+        16 ε (F + γ_L Σ_i |δ_i f_i|),   δ = output error
+        """
+        through = jnp.sum(jnp.abs(point.output_error * point.prediction), axis=-1)
+        unit = UNITS * jnp.finfo(through.dtype).eps
+        return unit * (jnp.abs(self.descended(point)) + self.precisions[-1] * through)
 
     def _point(self, errors: States, states: States, prediction: Array) -> Point:
         output_error = -jax.grad(lambda f: jnp.sum(self.loss(f, self.y)))(prediction)

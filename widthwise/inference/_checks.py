@@ -12,14 +12,21 @@ from jaxtyping import Array
 
 from .._errors import InputError
 
+MOST = 2**31
+# Of numbers whose squares float32 holds.
+LEAST, LARGEST = (float(end) ** 0.5 for end in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
+NUMBERS = numbers.Real | np.ndarray | jax.Array
+
 
 def at_least_one(name: str, why: str = "without inference the hidden layers would not learn") -> Callable[[Any], int]:
-    """A converter for whole numbers of at least 1; `why` 0 is none."""
+    """A converter for whole numbers of at least 1, which a counter holds; `why` 0 is none."""
 
     def convert(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             remedy = f"; {why}" if value == 0 else ""
             raise InputError(f"{name} is {value!r}: it must be a whole number of at least 1{remedy}")
+        if value >= MOST:
+            raise InputError(f"{name} is {value}: it must be below 2^31")
         return value
 
     return convert
@@ -30,13 +37,24 @@ def or_zero(convert: Callable[[Any], int]) -> Callable[[Any], int]:
     return lambda value: value if type(value) is int and value == 0 else convert(value)
 
 
-def positive(name: str) -> Callable[[Any], Array]:
-    """A converter for positive numbers to arrays, so that their values never recompile."""
+def positive(name: str, least: float = 0.0) -> Callable[[Any], Array]:
+    """A converter for positive numbers to arrays, so that their values never recompile.
+
+    **Arguments:** `name`: in the error; `least`: `LEAST` for what multiplies a gradient.
+    """
 
     def convert(value: Any) -> Array:
-        if isinstance(value, numbers.Real) and not float(value) > 0:
-            raise InputError(f"{name} is {value!r}: it must be positive")
-        return value if isinstance(value, jax.core.Tracer) else as_array(value)
+        if isinstance(value, jax.core.Tracer):
+            return value
+        if isinstance(value, str):
+            raise InputError(f"{name} is {value!r}: it must be a positive number")
+        if isinstance(value, NUMBERS):
+            held = np.asarray(value, float)
+            if not (held > 0).all():
+                raise InputError(f"{name} is {value!r}: it must be positive")
+            if not ((held >= least) & (held <= LARGEST)).all():
+                raise InputError(f"{name} is {value!r}: it must be from {least:.2g} to {LARGEST:.2g}")
+        return as_array(value)
 
     return convert
 
@@ -53,11 +71,11 @@ def not_negative(name: str) -> Callable[[Any], Array]:
 
 
 def array_or_none(name: str) -> Callable[[Any], Array | None]:
-    """As `positive`, and None stays None."""
-    convert = positive(name)
+    """As `positive`, for what multiplies a gradient, and None stays None."""
+    convert = positive(name, LEAST)
     return lambda value: None if value is None else convert(value)
 
 
 def as_array(value: Any) -> Array:
     """An array of JAX's float, of one type whatever it came from; placeholders of tree transformations pass."""
-    return jnp.asarray(value, float) if isinstance(value, numbers.Real | np.ndarray | jax.Array) else value
+    return jnp.asarray(value, float) if isinstance(value, NUMBERS) else value

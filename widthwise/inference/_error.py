@@ -54,7 +54,7 @@ class ErrorDescent(AbstractRelaxation):
 
     iterations: int = eqx.field(static=True, default=12, converter=or_zero(at_least_one("iterations")))
     tolerance: Float[Array, ""] = eqx.field(default=1e-2, converter=positive("tolerance"))
-    rate: Float[Array, ""] | None = eqx.field(default=None, converter=array_or_none("rate"))
+    rate: Float[Array, ""] | None = eqx.field(default=None, converter=array_or_none("activity rate"))
     look_ahead: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:

@@ -15,9 +15,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..network import States, square_norm
-from ._base import AbstractRelaxation, Point, Problem, Settled, over_precisions, scaled
+from ._base import AbstractRelaxation, Point, Problem, Settled, curvature_step, over_precisions, scaled
 from ._checks import at_least_one, positive
 from ._search import chosen_point
+
+# Of an example: its accuracy, and the size of its errors.
+Scale = tuple[Array, Array]
 
 # The first step, in units of the hidden precisions' own time scale, which is 1.
 FIRST_STEP = 0.5
@@ -57,7 +60,7 @@ class OdeFlow(AbstractRelaxation):
             # not the next step's first, whose unit is another: hence a new start (made_jump) every time.
             step = jnp.where(active, times[1] - times[0], 0.0)
             errors, off, *_ = solver.step(flow, 0.0, 1.0, point.errors, step, begin, True)
-            kept, times, memory = adapt(size, times, point.errors, errors, off, memory)
+            kept, times, memory = adapt(scale, times, point.errors, errors, off, memory)
             point = chosen_point(kept & active, problem.at(errors, start), point)
             made = made + active.astype(made.dtype)
             return number + 1, point, times, memory, active & (square_norm(problem.gradient(point)) > threshold), made
@@ -67,31 +70,33 @@ class OdeFlow(AbstractRelaxation):
         # Its stages in a plain loop, which is the quickest to trace: nothing differentiates through them.
         solver, flow = diffrax.Bosh3(scan_kind="lax"), diffrax.ODETerm(field)
         begin = solver.init(flow, 0.0, 1.0, start.errors, gradient)
-        # At the edge of stability an explicit solver wanders at its own accuracy: that must lie below the tolerance.
-        accuracy, size = 0.1 * self.tolerance.astype(gradient.dtype), _size(problem, start)
-        first, adapt = _controlled(lambda size: diffrax.PIDController(rtol=accuracy, atol=accuracy * size))
-        times, memory = first(size, start.errors)
+        # At the edge of stability an explicit solver wanders at its own accuracy, and the gradient shows it 1 + ‖C‖
+        # times as large: that must lie below the tolerance. What one error meets of C is a lower bound of it.
+        accuracy = 0.03 * self.tolerance.astype(gradient.dtype) * curvature_step(problem, start)
+        first, adapt = _controlled(lambda scale: diffrax.PIDController(rtol=scale[0], atol=scale[0] * scale[1]))
+        scale = (accuracy, _size(problem, start))
+        times, memory = first(scale, start.errors)
         carry = (jnp.zeros((), jnp.int32), start, times, memory, gradient > 0, jnp.zeros(gradient.shape, jnp.int32))
         last = jax.lax.while_loop(lambda carry: (carry[0] < self.iterations) & jnp.any(carry[4]), turn, carry)
         return last[1], self.settled(problem, start, last[1], last[5])
 
 
-def _controlled(controller: Callable[[Array], Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def _controlled(controller: Callable[[Scale], Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """What a step size controller says of the first step and of every other, example by example.
 
-    **Arguments:** `controller`: from the size of an error.
+    **Arguments:** `controller`: from an example's accuracy and the size of its errors.
 
-    **Returns:** `first(size, errors)`: the times between which the first step leads, and the controller's memory;
-    `adapt(size, times, old, new, off, memory)`: whether a step is kept, the next one's times, and its memory.
+    **Returns:** `first(scale, errors)`: the times between which the first step leads, and the controller's memory;
+    `adapt(scale, times, old, new, off, memory)`: whether a step is kept, the next one's times, and its memory.
     """
 
-    def first(size: Array, errors: States) -> Any:
+    def first(scale: Scale, errors: States) -> Any:
         # A first step that is given needs no look at the field, nor its term.
-        end, memory = controller(size).init(None, 0.0, jnp.inf, errors, FIRST_STEP, None, None, ORDER)
-        return (jnp.zeros_like(size), jnp.asarray(end, size.dtype)), memory
+        end, memory = controller(scale).init(None, 0.0, jnp.inf, errors, FIRST_STEP, None, None, ORDER)
+        return (jnp.zeros_like(scale[1]), jnp.asarray(end, scale[1].dtype)), memory
 
-    def adapt(size: Array, times: tuple[Array, Array], old: States, new: States, off: States, memory: Any) -> Any:
-        kept, here, there, _, memory, _ = controller(size).adapt_step_size(*times, old, new, None, off, ORDER, memory)
+    def adapt(scale: Scale, times: tuple[Array, Array], old: States, new: States, off: States, memory: Any) -> Any:
+        kept, here, there, _, memory, _ = controller(scale).adapt_step_size(*times, old, new, None, off, ORDER, memory)
         return kept, (here, there), memory
 
     return jax.vmap(first, (0, 1)), jax.vmap(adapt, (0, 0, 1, 1, 1, 0))

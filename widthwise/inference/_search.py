@@ -17,9 +17,8 @@ from ..network import square_norm
 from ._base import AbstractRelaxation, Point, Problem, Settled
 from ._vector import Vector, chosen, dot, minus, packed, preconditioned, times, unpacked
 
-# Armijo's fraction of the decrease that the slope predicts; rounding units that an energy may rise by.
+# Armijo's fraction of the decrease that the slope predicts.
 DECREASE = 1e-4
-ROUNDING = 16.0
 
 
 class Turn(NamedTuple):
@@ -97,8 +96,8 @@ class AbstractSearch(AbstractRelaxation):
         errors = jax.tree.map(jnp.add, turn.point.errors, unpacked(move, turn.point.errors))
         there = problem.at(errors, start)
         gradient, energy = packed(problem.gradient(there)), problem.descended(there)
-        slack = ROUNDING * jnp.finfo(energy.dtype).eps * jnp.abs(turn.energy)
-        kept = turn.active & (energy <= turn.energy + DECREASE * dot(turn.gradient, move) + slack)
+        allowed = turn.energy + DECREASE * dot(turn.gradient, move) + problem.rounding(turn.point)
+        kept = turn.active & (energy <= allowed)
         change = minus(gradient, turn.gradient)
         gradient = chosen(kept, gradient, turn.gradient)
         return Turn(

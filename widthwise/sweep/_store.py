@@ -267,12 +267,22 @@ def _check_spec(path: Path, kind: str, spec: dict) -> None:
     if stored["kind"] != kind:
         raise InputError(f"{path.parent} holds a {_shown(stored['kind'])} run, not {kind!r}: use another --out")
     fields = list(_differences(stored["spec"], spec))
-    if fields:
+    if fields and _is_unused(path.parent):
+        # Of a command that was refused before its first run.
+        write_json(path, {"schema_version": SCHEMA_VERSION, "kind": kind, "spec": spec})
+    elif fields:
         more = f"; and {len(fields) - 5} more" if len(fields) > 5 else ""
         raise InputError(
             f"{path.parent} holds a run of another spec: {'; '.join(fields[:5])}{more}. "
             "Give the stored values to resume it, or use another --out"
         )
+
+
+def _is_unused(home: Path) -> bool:
+    """Whether a run directory holds nothing but what opening it wrote."""
+    records = home / "records.jsonl"
+    only = {path.name for path in home.iterdir()} <= {"spec.json", "lock", records.name}
+    return only and (not records.exists() or records.stat().st_size == 0)
 
 
 def _differences(stored: dict, given: dict, prefix: str = "") -> Iterator[str]:
