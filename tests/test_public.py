@@ -50,6 +50,7 @@ def small(size, table, key):
     assert 1 <= few <= 2, "the group's program, and at most its evaluation"
 
 
+@pytest.mark.filterwarnings("ignore::widthwise.UnsettledWarning")
 def test_depth_does_not_add_to_compile_time():
     data = ww.data.load("digits", examples=64)
     table = ww.parameterization("mupc", algorithm="pc")

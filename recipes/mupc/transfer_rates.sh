@@ -7,7 +7,8 @@
 # whose step hardly matters once it has settled; `activity` has the field's own instead, T = L steps of activity descent at
 # gamma_L = 1, where the activity rate says how far errors come: a sweep for each size, T being another.
 # Writes results/transfer_*.json and results/transfer_rates.log.
-# ACTIVATIONS="tanh" runs one activation only, SWEEPS="depth width constant uniform rules shallow activity" some of the sweeps.
+# ACTIVATIONS="tanh" runs one activation only, SWEEPS="depth width constant uniform rules shallow activity" some of the sweeps,
+# SIZES="128x64" some of `activity`'s.
 set -uo pipefail
 cd "$(dirname "$0")"
 W=${WIDTHWISE:-widthwise}
@@ -32,7 +33,7 @@ for activation in ${ACTIVATIONS:-tanh relu}; do
   JOINT="--parameterization mupc $grid"
   for name in ${SWEEPS:-depth width constant uniform rules shallow activity}; do
     if [ "$name" = activity ]; then
-      for size in 128x8 128x16 64x16 128x32 256x16 512x16 128x64; do
+      for size in ${SIZES:-128x8 128x16 64x16 128x32 256x16 512x16 128x64 128x128}; do
         sweep "${activation}_activity_$size" --activation "$activation" --widths "${size%x*}" --depth "${size#*x}" \
           --parameterization mupc --relaxation descent --iterations "${size#*x}" --log2-rates -5 -2 1 \
           --log2-activity-rates -3 -1 1

@@ -25,8 +25,8 @@ def as_from_a_terminal():
 
 @pytest.fixture
 def pressed_while_collecting():
-    """Presses Ctrl-C in the next collection of garbage, where what is raised is dropped."""
-    waiting = [True]
+    """Presses Ctrl-C in the next collection of garbage, where what is raised is dropped; called to begin."""
+    waiting = []
 
     def callback(phase, info):
         if waiting:
@@ -34,13 +34,14 @@ def pressed_while_collecting():
             press()
 
     gc.callbacks.append(callback)
-    yield
+    # Python collects when it likes: not before the handler is there.
+    yield lambda: waiting.append(True)
     gc.callbacks.remove(callback)
 
 
-@pytest.mark.usefixtures("pressed_while_collecting")
-def test_ctrl_c_while_garbage_is_collected_is_heard():
+def test_ctrl_c_while_garbage_is_collected_is_heard(pressed_while_collecting):
     def work():
+        pressed_while_collecting()
         gc.collect()
         time.sleep(30)
 

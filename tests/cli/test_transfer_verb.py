@@ -14,6 +14,7 @@ SWEEP = "transfer --data ok.npz --batch-size 8 --steps 3 --log2-rates -3 -1 1 --
 SHORT = {"log2_rates": (-3, -1, 1), "seeds": 2, "steps": 3, "batch_size": 8}
 
 
+@pytest.mark.filterwarnings("ignore::widthwise.UnsettledWarning")
 def test_equals_the_python_api_over_widths(cli, loaded):
     assert cli(SWEEP + "--algorithm pc --iterations 2 --depth 2 --widths 12 8 --json out.json")[0] == 0
     table = ww.parameterization("mup", algorithm="pc", base_width=4)

@@ -126,7 +126,7 @@ def test_transfer(cli, loaded, here):
 
 def test_transfer_over_algorithms(cli, loaded):
     # Settings of predictive coding may stand beside bp and pc; they are the latter's.
-    rest = "--network residual_mlp --parameterization mupc --depth 3 --width 6 --algorithm bp pc --iterations 1"
+    rest = "--network residual_mlp --parameterization mupc --depth 3 --width 6 --algorithm bp pc --iterations 20"
     code, _, err = cli(SWEEP.replace("-3 -1 1", "-2 -2 1") + rest + " --gamma-bar -1 --seeds 1 --json out.json")
     assert (code, err) == (0, "")
     payload = loaded("out.json")

@@ -44,10 +44,13 @@ def test_there_is_something_to_test():
     assert {words[0] for words in commands("README.md")} >= {"table", "check", "transfer", "train", "report", "doctor"}
 
 
-@pytest.mark.parametrize("code", blocks("README.md", "python"), ids=lambda code: code.split("\n", 1)[0])
+CODE = [code for name in ("README.md", "docs/inference.md") for code in blocks(name, "python")]
+
+
+@pytest.mark.parametrize("code", CODE, ids=map(str, range(len(CODE))))
 def test_python_runs(code, tmp_path, monkeypatch, float32):
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    exec(compile(code, "documents", "exec"), {"__name__": "readme"})
 
 
 class Parsed(Exception):

@@ -77,6 +77,14 @@ def test_verdicts_name_their_limits():
     assert "At 512 it is the last rate before divergence." in verdict.sentence
 
 
+def test_an_optimum_that_rests_at_an_edge_is_not_called_moved():
+    one = rule("mup", 0.0)
+    one["summary"] |= {"at_edge": [True] * 4, "transfers": False, "decided": False}
+    (verdict,) = report.verdicts(payload(one))
+    assert "Whether it transfers is not decided. At 64, 128, 256 and 512" in verdict.sentence
+    assert "does not transfer" not in report.render(payload(one), "svg")
+
+
 @pytest.mark.parametrize(
     ("one", "sentence"),
     [

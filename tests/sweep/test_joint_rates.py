@@ -185,6 +185,7 @@ def test_the_activity_rate_replaces_the_relaxations_own_and_nothing_else(relaxat
     assert eqx.tree_equal(rule, expected)
 
 
+@pytest.mark.filterwarnings("ignore::widthwise.UnsettledWarning")
 def test_every_run_is_the_single_run():
     data = toy(43)
     rows = run_group(group(ErrorDescent(iterations=3), [-2.0, -0.5]), data, SHORT, [-4.0, -2.0], [0, 3])
@@ -234,6 +235,7 @@ def test_a_finished_group_is_read_back_and_names_tell_activity_rates_apart(tmp_p
     ]
 
 
+@pytest.mark.filterwarnings("ignore::widthwise.UnsettledWarning")
 def test_names_of_runs_without_activity_rates_are_as_they_were(tmp_path):
     with RunStore.open(tmp_path / "run", kind="transfer", spec={}) as store:
         groups = [group(ErrorDescent(iterations=1), None)]

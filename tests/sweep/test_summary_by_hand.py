@@ -92,6 +92,9 @@ def test_transfers_has_two_limits():
     wanders = summary({64: -2.0, 128: -3.5, 512: -2.0}, cliff=same(0.0))
     assert wanders["regret"] == pytest.approx(0, abs=1e-9)
     assert wanders["transfers"] is False
+    assert near["decided"] is costly["decided"] is wanders["decided"] is True
+    # A move this far speaks against transfer, whatever lies beyond the grid.
+    assert summary({64: -2.0, 128: -3.5, 512: -2.0})["decided"] is True
 
 
 def test_next_to_the_cliff_the_grid_point_is_the_answer():
@@ -110,6 +113,8 @@ def test_the_ends_of_the_grid_are_edges():
         assert found["at_edge"] == [True] * 4
         assert found["optimum_log2"] == [min(max(optimum, -5.0), 2.0)] * 4
         assert found["transfers"] is False
+        # Every optimum is the same; what lies beyond the grid nobody knows.
+        assert found["decided"] is False
     # An inner optimum, but nothing ever diverged: where stability ends is not known.
     assert summary(same(-2.0))["at_edge"] == [True] * 4
     assert summary(same(-2.0))["largest_stable_log2"] == [2.0] * 4

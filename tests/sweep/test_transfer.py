@@ -11,7 +11,7 @@ from training.toys import from_table, gap, toy, weights
 from widthwise._errors import InputError
 from widthwise._loss import mse
 from widthwise.algorithms import Backprop, PredictiveCoding, TargetPropagation, TrainedFeedback
-from widthwise.inference import ActivityDescent, Automatic
+from widthwise.inference import ActivityDescent, Automatic, ErrorDescent
 from widthwise.network import mlp, residual_mlp
 from widthwise.parameterization import parameterization
 from widthwise.sweep import Group, RunStore, Training, grid, run_sweep, transfer
@@ -85,10 +85,11 @@ def test_over_widths(tmp_path):
     # Three rates that are all stable: the last stable one is the grid's end.
     assert summary["at_edge"] == [True, True]
     assert result.transfers is False
+    assert summary["decided"] is False
     assert stored["tables"]["bp mup sgd"]["name"] == "mup"
     text = result.summary()
     assert "bp, mup, sgd, by width" in text
-    assert "does not transfer" in text
+    assert "Whether it transfers is not decided." in text
     result.plot(tmp_path / "figure.svg")
     assert (tmp_path / "figure.svg").read_text().startswith("<?xml")
 
@@ -176,14 +177,15 @@ def test_rates_that_no_float_holds_are_refused(ends):
         grid(*ends, 1)
 
 
-def test_one_warning_where_auto_left_examples_unsettled():
+@pytest.mark.parametrize("relaxation", [Automatic, ErrorDescent])
+def test_one_warning_where_inference_left_examples_unsettled(relaxation):
     table = parameterization("mup", algorithm="pc", base_width=8)
 
     def build(depth, key):
         return mlp(6, 8, 3, depth=depth, table=table, key=key)
 
     # At this precision one step leaves every example far from equilibrium, at both depths.
-    pc = PredictiveCoding(Automatic(iterations=1), output_precision=1000.0)
+    pc = PredictiveCoding(relaxation(iterations=1), output_precision=1000.0)
     with pytest.warns(UnsettledWarning, match="more than 5% of examples above the tolerance in 6 of 6 runs") as caught:
         transfer(build, pc, table, data=toy(), depths=[3, 4], **(SHORT | {"log2_rates": (-20, -18, 1), "seeds": 1}))
     assert len(caught) == 1

@@ -1,4 +1,4 @@
-"""A run that was promised to settle says once where it did not."""
+"""A run says once where inference did not settle."""
 
 import warnings
 
@@ -14,10 +14,10 @@ from widthwise.inference import Problem
 from widthwise.training import UnsettledWarning
 
 
-def run(iterations, precision):
+def run(iterations, precision, relaxation=ww.Automatic):
     table = ww.parameterization("mup", algorithm="pc")
     built = ww.mlp(64, 8, 10, depth=4, activation="tanh", table=table, key=jax.random.key(0))
-    pc = ww.PredictiveCoding(ww.Automatic(iterations=iterations), output_precision=precision)
+    pc = ww.PredictiveCoding(relaxation(iterations=iterations), output_precision=precision)
     return ww.train(built, pc, ww.data.digits(), rate=1e-3, steps=3, batch_size=16)
 
 
@@ -27,6 +27,14 @@ def test_one_warning_where_examples_stay_unsettled():
         trained = run(1, 1000.0)
     assert len(caught) == 1
     assert max(trained.history["settled"]) < 0.95
+
+
+def test_the_default_relaxation_warns_too_and_names_the_one_that_settles():
+    with pytest.warns(UnsettledWarning, match="above the tolerance 0.01.*auto, more iterations than 1") as caught:
+        trained = run(1, 1.0, ww.ErrorDescent)
+    assert len(caught) == 1
+    assert max(trained.history["settled"]) < 0.95
+    assert max(trained.history["residual_median"]) < 1
 
 
 def test_one_warning_where_the_loss_diverges():

@@ -23,7 +23,7 @@ VERBS = {
     "table": "print the exponents of a parameterization",
     "gauge": "show a table in another gauge, its place in the plane, and prove the move by training",
     "theory": "measure what theory speaks of: how badly inference is conditioned, over width, depth and training",
-    "report": "write a sweep's report again, or a training run's summary",
+    "report": "write a sweep's report again, also while it runs",
     "runs": "list, filter, show and compare the runs of a directory",
     "doctor": "say what works on this machine: devices, data, versions",
 }

@@ -87,7 +87,9 @@ class Run(pydantic.BaseModel):
     loss: str = _field("mse", NET, "mse or ce")
     output_loss: str | None = _field(None, ALL + DERIVE, "weighted or unweighted by the output precision (weighted)")
     output_precision: float | None = _field(None, NET + THEORY, "gamma' of predictive coding (1)")
-    precision_cap: float | None = _field(None, NET, "most curvature that an example may meet; lowers its precision")
+    precision_cap: float | None = _field(
+        None, NET, "most curvature that an example's output error may meet; lowers its precision"
+    )
     activity_decay: float | None = _field(None, NET, "alpha of alpha/2 |h|^2, added to the energy of hidden activities")
     relaxation: str | None = _field(
         None, NET + THEORY, "auto, error, quasi_newton, anderson, gauss_newton, exact, descent, sweep or ode (error)"

@@ -90,6 +90,10 @@ def from_json(payload: Mapping[str, Any], source: str = "the table") -> Paramete
             unmeasured=_unmeasured(payload.get("unmeasured", []), source),
         )
     except KeyError as error:
+        if "derivation" in payload and "roles" not in payload:
+            raise InputError(
+                f"{source} is of a derivation that found no table: its verdicts say what was unsure"
+            ) from None
         raise InputError(f"{source} lacks {error}: a table as `widthwise table --json` writes it has it") from None
     except (TypeError, AttributeError):
         raise InputError(f"{source} is no table: write one with `widthwise table --json FILE`") from None

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ._groups import Group, Payload, Row, failed, finite, groups
-from ._verdict import transfers
+from ._verdict import transfers, undecided
 from ._words import NONE, decimal, exponent, label, name, number, percent, power, with_error
 
 SETTLED = 1e-2
@@ -51,7 +51,7 @@ def _summary_row(group: Group, both: bool) -> list[str]:
         f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else "".join(map(str, sizes)) or NONE,
         *drifts,
         percent(group.scalar("regret")),
-        NONE if answer is None else "yes" if answer else "no",
+        NONE if answer is None else "yes" if answer else "not decided" if undecided(group) else "no",
     ]
 
 

@@ -59,6 +59,11 @@ def transfers(group: Group) -> bool | None:
     return bool(answer) if answer is not None and len(group.sizes) > 1 else None
 
 
+def undecided(group: Group) -> bool:
+    """Whether nothing speaks against transfer but that the rates which were run end too soon."""
+    return transfers(group) is False and group.summary.get("decided") is False
+
+
 def headline(group: Group) -> str:
     """The verdict as a title: `transfers`, or what moves."""
     answer, (drift, what) = transfers(group), _largest_drift(group)
@@ -68,6 +73,8 @@ def headline(group: Group) -> str:
         return "no verdict"
     if answer:
         return "transfers"
+    if undecided(group):
+        return "not decided: run more rates"
     if drift is None:
         return "does not transfer: no optimum to follow"
     moves = f"{what} moves {decimal(drift, 2 if abs(drift) < 0.95 else 1, sign=True)} octave per doubling"
@@ -123,6 +130,8 @@ def _cost(group: Group, first: int, begin: float) -> str:
 
 def _answer(group: Group) -> list[str]:
     answer = transfers(group)
+    if undecided(group):
+        return ["Whether it transfers is not decided."]
     return [] if answer is None else ["It transfers." if answer else "It does not transfer."]
 
 

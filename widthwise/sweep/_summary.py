@@ -45,7 +45,8 @@ def summarize(curves: Curves, axis: str) -> list[dict[str, Any]]:
 
     **Returns:** the rules: `axis`, `at` (the other size, as `{"depth": 16}`; None where it varies too), sizes,
     `optimum_log2`, `optimum_se`, `at_cliff`, `at_edge`, `largest_stable_log2` and measurements at the optimum, one
-    entry a size; `drift_octaves_per_doubling`, `drift_se` (of the optimum), `stable_drift`, `regret`, `transfers`.
+    entry a size; `drift_octaves_per_doubling`, `drift_se` (of the optimum), `stable_drift`, `regret`, `transfers`,
+    `decided` (False where nothing but an edge of the rates that were run speaks against transfer).
     Where activity rates were swept, the best point is that of both rates, a run whose median residual is above 1 counts
     as diverged, and `optimum_activity_log2`, `optimum_activity_se`, ... say the same of the activity rate (`ACTIVITY`).
     """
@@ -82,15 +83,18 @@ def _summary(rows: Curves, axis: str) -> dict[str, Any]:
         found |= zip(names, _along(sizes, [one[index] for one in best], sample), strict=True)
     optima = np.array([[one.log2 for one in size] for size in best])
     cost = regret(axes, losses[-1].mean(axis=0), optima[0])
-    near = bool((np.ptp(optima, axis=0) <= LARGEST_SHIFT).all())
+    holds = bool((np.ptp(optima, axis=0) <= LARGEST_SHIFT).all()) and cost <= LARGEST_REGRET
+    open_ended = any(one.edge for size in best for one in size)
     points = [_point(axes, loss) for loss in losses]
     return found | {
         "best_loss": [float(np.min(loss.mean(axis=0))) for loss in losses],
         "residual_at_optimum": _at(rows, axis, sizes, points, "residual_median"),
+        "settled_at_optimum": _at(rows, axis, sizes, points, "settled"),
         "curvature_at_optimum": _at(rows, axis, sizes, points, "curvature"),
         "cosine_to_backprop_at_optimum": _at(rows, axis, sizes, points, "cosine_to_backprop"),
         "regret": cost,
-        "transfers": near and cost <= LARGEST_REGRET and not any(one.edge for size in best for one in size),
+        "transfers": holds and not open_ended,
+        "decided": not (holds and open_ended),
     }
 
 

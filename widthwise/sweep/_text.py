@@ -38,6 +38,7 @@ def _columns(row: Row) -> list[tuple[str, Callable[[int], str]]]:
         *columns,
         ("   best loss", lambda i: f"   {_number(row['best_loss'][i], 9.4)}"),
         ("   residual", lambda i: f"   {_number(row['residual_at_optimum'][i], 8.1, 'e')}"),
+        ("  settled", lambda i: f"  {_number(row['settled_at_optimum'][i], 7.0, '%')}"),
     ]
 
 

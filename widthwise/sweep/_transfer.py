@@ -299,19 +299,24 @@ def _kept(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _warn_unsettled(groups: Sequence[Group], rows: Sequence[dict[str, Any]]) -> None:
-    """One warning a sweep where inference moved away from equilibrium, or `Automatic` left more than a few examples.
+    """One warning a sweep where inference moved away from equilibrium, or left more than a few examples unsettled.
 
-    Where activity rates are swept, those beyond stability are among them on purpose, and the summary leaves them out.
+    Where activity rates are swept, those beyond stability and those too small to settle are among them on purpose: the
+    summary leaves out the ones, and says of the best how much had settled.
     """
     sound = [row for row in rows if not row["diverged"]]
     residuals = [row["residual_median"] for row in sound if row.get("residual_median") is not None]
-    away = 0 if any(group.log2_activity_rates for group in groups) else sum(value > 1 for value in residuals)
+    away = sum(value > 1 for value in residuals)
     shares = [row["settled"] for row in sound if row.get("settled") is not None]
     left = sum(share < SETTLED for share in shares)
-    if left and any(isinstance(getattr(group.algorithm, "relaxation", None), Automatic) for group in groups):
+    if any(group.log2_activity_rates for group in groups):
+        return
+    automatic = any(isinstance(getattr(group.algorithm, "relaxation", None), Automatic) for group in groups)
+    if left and (automatic or not away):
         text = (
             f"inference left more than {1 - SETTLED:.0%} of examples above the tolerance in {left} of {len(shares)} "
-            f"runs: give it more iterations, or a lower output precision or precision_cap"
+            f"runs: give it {'' if automatic else '--relaxation auto, '}more iterations, or a lower output precision "
+            f"or precision_cap"
         )
     elif away:
         text = (

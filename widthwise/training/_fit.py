@@ -207,7 +207,7 @@ def diverged_at(history: History) -> int | None:
 
 
 def _warn(algorithm: AbstractAlgorithm, history: History) -> None:
-    """One warning where the loss diverged, inference moved away from equilibrium, or `Automatic` did not settle."""
+    """One warning where the loss diverged, inference moved away from equilibrium, or did not settle."""
     step = diverged_at(history)
     if step is not None:
         warnings.warn(
@@ -217,25 +217,33 @@ def _warn(algorithm: AbstractAlgorithm, history: History) -> None:
         )
         return
     relaxation = getattr(algorithm, "relaxation", None)
+    automatic = isinstance(relaxation, Automatic)
     share = float(np.mean(history.get("settled", [1.0])))
     residuals = np.asarray(history.get("residual_median", []), float)
     away = residuals > 1
-    if isinstance(relaxation, Automatic) and not share >= SETTLED:
-        text = (
-            f"inference left {1 - share:.0%} of examples above the tolerance {float(relaxation.tolerance):g} (median "
-            f"residual {np.nanmedian(residuals):.2g}): give it more iterations than {relaxation.iterations}, a lower "
-            f"output precision or precision_cap, or a smooth activation"
-        )
-    elif away.any():
+    if away.any() and not automatic:
         first = int(np.argmax(away))
         text = (
             f"inference ended farther from equilibrium than it began at {away.sum()} of {len(away)} steps, first at "
             f"step {first + 1} (median residual {residuals[first]:.2g}): lower the activity rate where one was given, "
             f"or the output precision, or use --relaxation auto"
         )
+    elif relaxation is not None and not share >= SETTLED:
+        other = "" if automatic else "--relaxation auto, "
+        text = (
+            f"inference left {1 - share:.0%} of examples above the tolerance {float(relaxation.tolerance):g} (median "
+            f"residual {np.nanmedian(residuals):.2g}): give it {other}more iterations{_made(relaxation)}, a lower "
+            f"output precision or precision_cap, or a smooth activation"
+        )
     else:
         return
     warnings.warn(text, UnsettledWarning, stacklevel=3)
+
+
+def _made(relaxation: Any) -> str:
+    """Than how many iterations more would be more."""
+    made = getattr(relaxation, "iterations", None)
+    return "" if made is None else f" than {made}"
 
 
 def evaluated(network: Network, data: Examples, loss: Loss) -> tuple[float, float]:

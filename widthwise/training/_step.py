@@ -53,7 +53,7 @@ def make_step(
         θ <- θ + optimizer(gradient of the local energies at the algorithm's inputs and targets)
 
     **Arguments:** `algorithm`; `optimizer`: from `training.optimizer`; `loss`; `schedule`: factor on the base rate
-    at each step.
+    at each step. `training.start` gives the first state, `training.examples` batches; docs/inference.md shows a loop.
 
     **Returns:** `step(state, batch, key, sample=None) -> (state, metrics)`. With `sample`, a boolean array, the
     algorithm's own diagnostics (cosine to backprop, curvature) are measured where it is true, NaN where not.
