@@ -45,6 +45,39 @@ def test_the_parameterization_is_callable_whatever_was_imported(before):
     assert (done.stdout, done.stderr) == ("0.5\n", "")
 
 
+MISTAKES = {
+    "ww.train(net, 'pc', digits, rate=0.1, steps=1)": "algorithm is 'pc': expected one like ww.PredictiveCoding()",
+    "ww.train(net, pc, 'digits', rate=0.1, steps=1)": "data is 'digits': expected one like ww.data.digits()",
+    "ww.train(net.network, pc, digits, rate=0.1, steps=1)": "expected one like ww.mlp(...)",
+    "ww.train(net, pc, digits, rate=None, steps=1)": "rate is 'None': expected one like 0.1",
+    "ww.train(net, pc, digits, rate=0.1, steps=1, loss='mse')": "loss is 'mse': expected one like ww.mse",
+    "ww.mlp(64, 8, 10, depth=2, table='mup', key=key)": "table is 'mup': expected one like ww.parameterization",
+    "ww.transfer(build, pc, 'mup', data=digits, widths=[8])": "table is 'mup': expected one like",
+    "ww.transfer(build, 'pc', table, data=digits, widths=[8])": "algorithm is 'pc': expected one like",
+    "ww.PredictiveCoding('auto')": "relaxation is 'auto': expected one of widthwise.inference",
+}
+
+
+def test_arguments_of_another_kind_are_named():
+    """In a process of its own: here annotations are checked first."""
+    code = f"""
+import jax, widthwise as ww
+key, table, pc = jax.random.key(0), ww.parameterization("mup", algorithm="pc"), ww.PredictiveCoding()
+build = lambda width, key: ww.mlp(64, width, 10, depth=2, table=table, key=key)
+net, digits = build(8, key), ww.data.digits()
+for line in {list(MISTAKES)!r}:
+    try:
+        eval(line)
+    except ww.InputError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    found = done.stdout.splitlines()
+    assert len(found) == len(MISTAKES), done.stderr
+    for line, words in zip(found, MISTAKES.values(), strict=True):
+        assert words in line
+
+
 def small(size, table, key):
     return ww.mlp(64, size, 10, depth=2, activation="tanh", table=table, key=key)
     assert 1 <= few <= 2, "the group's program, and at most its evaluation"

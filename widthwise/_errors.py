@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class InputError(ValueError):
@@ -24,6 +25,20 @@ def unknown(kind: str, name: object, options: Iterable[str]) -> InputError:
     close = difflib.get_close_matches(str(name).lower(), options, n=1, cutoff=0.5)
     hint = f": did you mean '{close[0]}'?" if close else "."
     return InputError(f"unknown {kind} {str(name)!r}{hint} Known: {', '.join(options)}")
+
+
+def expect(kind: Any, example: str, **given: object) -> None:
+    """Refuse what is of another kind, before something in it is missed where nobody can tell why.
+
+    **Arguments:** `kind`: a type, a union of types, or `Callable`; `example`: how one is had; `given`: values by name.
+
+    **Raises:** `InputError`.
+
+    >>> expect(int, "3", seeds=2)
+    """
+    for name, value in given.items():
+        if not isinstance(value, kind):
+            raise InputError(f"{name} is {str(value)[:60]!r}: expected one like {example}")
 
 
 class RunWarning(UserWarning):

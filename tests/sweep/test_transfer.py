@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from widthwise.inference import ActivityDescent, Automatic, ErrorDescent
 from widthwise.network import mlp, residual_mlp
 from widthwise.parameterization import parameterization
 from widthwise.sweep import Group, RunStore, Training, grid, run_sweep, transfer
+from widthwise.sweep._transfer import _warn_unsettled
 from widthwise.training import UnsettledWarning, evaluated, examples, streams, train
 
 TABLE = parameterization("mup", base_width=8)
@@ -175,6 +177,18 @@ def test_feedback_learns_in_a_sweep_as_it_does_alone():
 def test_rates_that_no_float_holds_are_refused(ends):
     with pytest.raises(InputError, match=str(ends[0])):
         grid(*ends, 1)
+
+
+def test_a_few_unsettled_runs_are_named_by_auto_alone():
+    group = Group(wide, PredictiveCoding(ErrorDescent()), TABLE, {})
+    auto = Group(wide, PredictiveCoding(Automatic()), TABLE, {})
+    # One run in forty, then three.
+    settled, left = {"diverged": False, "residual_median": 1e-3, "settled": 1.0}, {"diverged": False, "settled": 0.5}
+    for groups, count, warned in (([group], 1, 0), ([group], 3, 1), ([auto], 1, 1)):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            _warn_unsettled(groups, [settled] * (40 - count) + [left] * count)
+        assert len(caught) == warned
 
 
 @pytest.mark.parametrize("relaxation", [Automatic, ErrorDescent])

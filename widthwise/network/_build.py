@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from .._errors import InputError, unknown
+from .._errors import InputError, expect, unknown
 from ..parameterization import Parameterization, Role, Size
 from ._chain import Network, Segment
 from ._layer import ACTIVATIONS, MATMULS, Linear
@@ -141,6 +141,7 @@ def _chain(
     residual: bool,
 ) -> Built:
     """Input stage, hidden stages as one segment, readout."""
+    expect(Parameterization, 'ww.parameterization("mup")', table=table)
     for name, value in (("in_size", in_size), ("width", width), ("out_size", out_size)):
         at_least(name, value, 1)
     at_least("depth", depth, 2)

@@ -1,5 +1,6 @@
 """Training one network: an epoch a call, progress between epochs, checkpoint and resume."""
 
+import numbers
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._errors import InputError, RunWarning
+from .._errors import InputError, RunWarning, expect
 from .._loss import Loss, mse
 from ..algorithms import AbstractAlgorithm
 from ..data import Dataset
@@ -102,7 +103,7 @@ def train(
 
     **Returns:** a `Trained`.
 
-    **Raises:** `InputError` for settings out of range and a checkpoint of another run.
+    **Raises:** `InputError` for arguments of another kind, settings out of range and a checkpoint of another run.
 
     >>> import widthwise as ww
     >>> built = ww.mlp(64, 32, 10, depth=3, table=ww.parameterization("mup"), key=jax.random.key(0))
@@ -110,6 +111,11 @@ def train(
     >>> trained.test_accuracy > 0.5
     True
     """
+    expect(Built, "ww.mlp(...)", built=built)
+    expect(AbstractAlgorithm, "ww.PredictiveCoding()", algorithm=algorithm)
+    expect(Dataset, "ww.data.digits()", data=data)
+    expect(Callable, "ww.mse", loss=loss)
+    expect(numbers.Real, "0.1", rate=rate)
     dtype = built.network.dtype
     readout = jax.tree.leaves(eqx.filter(built.network.segments[-1], eqx.is_array))[0]
     if mesh is not None and devices != 1:
