@@ -1,6 +1,5 @@
 """The entry point: names the verbs, and turns bad input into one line and exit code 2."""
 
-import gc
 import importlib
 import os
 import signal
@@ -8,12 +7,14 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from .. import __version__
 from .._errors import InputError, RunWarning, unknown
 
+# Of hearing a Ctrl-C that Python dropped.
+TRIES = 3
 VERBS = {
     "train": "train one network and report its accuracy, residual and distance from backprop",
     "transfer": "sweep rates over widths or depths, and say whether the best one moved",
@@ -73,29 +74,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def interruptible() -> Iterator[None]:
     """Ctrl-C is heard wherever it comes.
 
-    Python drops what is raised in a callback of its garbage collector. JAX has one, and it is often the first Python
-    to run after a compilation: a Ctrl-C meanwhile would be lost.
+    Python drops what is raised in a callback of its garbage collector, in a weak reference's and in `__del__`, and
+    tells `sys.unraisablehook`. JAX has such a callback, and it is often the first Python to run after a compilation:
+    a Ctrl-C meanwhile would be lost.
     """
-    # Whoever called us from a thread, or handles or ignores the signal, decides for themselves.
-    main_thread = threading.main_thread()
-    if threading.current_thread() is not main_thread or signal.getsignal(signal.SIGINT) != signal.default_int_handler:
-        yield
-        return
+    main_thread, before = threading.main_thread(), sys.unraisablehook
 
-    def interrupt(number: int, frame: Any) -> None:
-        callbacks = {getattr(callback, "__code__", None) for callback in gc.callbacks}
-        while frame is not None:
-            if frame.f_code in callbacks:  # once more, when it is over
-                threading.Timer(0.01, signal.pthread_kill, (main_thread.ident, number)).start()
+    def again(dropped: Any) -> None:
+        if dropped.exc_type is not KeyboardInterrupt:
+            before(dropped)
+            return
+        # Once more, when that is over. `start` waits for its thread: on a busy machine the signal may come first, here.
+        for _ in range(TRIES):
+            with suppress(KeyboardInterrupt):
+                threading.Timer(0.05, signal.pthread_kill, (main_thread.ident, signal.SIGINT)).start()
                 return
-            frame = frame.f_back
-        raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, interrupt)
+    sys.unraisablehook = again
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        sys.unraisablehook = before
 
 
 def _one_line(others: Callable[..., None]) -> Callable[..., None]:
