@@ -52,9 +52,11 @@ MISTAKES = {
     "ww.train(net, pc, digits, rate=None, steps=1)": "rate is 'None': expected one like 0.1",
     "ww.train(net, pc, digits, rate=0.1, steps=1, loss='mse')": "loss is 'mse': expected one like ww.mse",
     "ww.mlp(64, 8, 10, depth=2, table='mup', key=key)": "table is 'mup': expected one like ww.parameterization",
+    "ww.cnn((8, 8), 8, 10, depth=3, table='mup', key=key)": "table is 'mup': expected one like",
+    "ww.own_network(lambda size, key: [], 64, 8, table='mup', key=key)": "table is 'mup': expected one like",
     "ww.transfer(build, pc, 'mup', data=digits, widths=[8])": "table is 'mup': expected one like",
     "ww.transfer(build, 'pc', table, data=digits, widths=[8])": "algorithm is 'pc': expected one like",
-    "ww.PredictiveCoding('auto')": "relaxation is 'auto': expected one of widthwise.inference",
+    "ww.PredictiveCoding('auto')": "relaxation is 'auto': expected one like ww.Automatic()",
 }
 
 

@@ -31,7 +31,7 @@ BAD = {
     TRAIN + "--algorithm pcc": "'pcc': did you mean 'pc'",
     TRAIN + "--wdth 3": "'--wdth'; did you mean --width",
     TRAIN + "--lr 0.1": "'--lr'; did you mean --rate?",
-    SWEEP + "--lr 0.1": "unknown argument '--lr'",
+    SWEEP + "--lr 0.1": "'--lr'; did you mean --log2-rates?",
     TRAIN + "--parameterization muPC": "'muPC': did you mean 'mupc'",
     # What a counter, or a square in float32, does not hold.
     PC + "--iterations 3000000000": "iterations is 3000000000: it must be below 2^31",

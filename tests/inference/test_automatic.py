@@ -104,13 +104,16 @@ def in_float32():
         yield
 
 
+def last_weight(network):
+    return network.segments[-1].stages.linear.weight
+
+
 def shallow(loss, readout, precision, examples=64):
     """Four tanh layers, their readout enlarged; targets are the network's own answers."""
     table = parameterization("mupc", algorithm="pc", optimizer="adam")
     key, x = jax.random.key(0), jax.random.normal(jax.random.key(1), (examples, 64))
     network = residual_mlp(64, 32, 10, depth=4, activation="tanh", table=table, key=key).network
-    weight = lambda n: n.segments[-1].stages.linear.weight  # noqa: E731
-    network = eqx.tree_at(weight, network, weight(network) * readout)
+    network = eqx.tree_at(last_weight, network, last_weight(network) * readout)
     y = jax.nn.one_hot(jnp.argmax(network(x), -1), 10)
     pc = PredictiveCoding(output_precision=precision)
     return pc.problem(Learner(network), Batch(x, y), loss)

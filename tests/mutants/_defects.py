@@ -192,15 +192,15 @@ DEFECTS = (
     Defect(
         "auto takes back a fall below rounding",
         "inference/_automatic.py",
-        "problem.descended(start) + problem.rounding(start)",
-        "problem.descended(start)",
+        "energy + problem.rounding(start, energy)",
+        "energy",
         ("tests/inference/test_automatic.py::test_at_a_curvature_below_rounding_inference_is_backprop",),
     ),
     Defect(
         "searches forget the prediction's rounding",
         "inference/_base.py",
-        "(jnp.abs(self.descended(point)) + self.precisions[-1] * through)",
-        "jnp.abs(self.descended(point))",
+        "(jnp.abs(energy) + self.precisions[-1] * through)",
+        "jnp.abs(energy)",
         ("tests/inference/test_automatic.py::test_confident_examples_settle",),
     ),
     Defect(

@@ -5,18 +5,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._errors import InputError, unknown
+from .._errors import InputError, expect, unknown
 from .._loss import Loss
 from ..inference import (
-    LEAST,
     AbstractRelaxation,
     ErrorDescent,
     Point,
     Problem,
-    array_or_none,
     capped,
     curvature,
-    positive,
+    factor,
+    factor_or_none,
     scaled,
 )
 from ..network import Network, inputs
@@ -49,17 +48,14 @@ class PredictiveCoding(AbstractAlgorithm):
     """
 
     relaxation: AbstractRelaxation = eqx.field(default_factory=ErrorDescent)
-    output_precision: Float[Array, ""] = eqx.field(default=1.0, converter=positive("output_precision", LEAST))
+    output_precision: Float[Array, ""] = eqx.field(default=1.0, converter=factor("output_precision"))
     fixed_prediction: bool = eqx.field(static=True, default=False)
     output_loss: str = eqx.field(static=True, default="weighted")
-    precision_cap: Float[Array, ""] | None = eqx.field(default=None, converter=array_or_none("precision_cap"))
-    activity_decay: Float[Array, ""] | None = eqx.field(default=None, converter=array_or_none("activity_decay"))
+    precision_cap: Float[Array, ""] | None = eqx.field(default=None, converter=factor_or_none("precision_cap"))
+    activity_decay: Float[Array, ""] | None = eqx.field(default=None, converter=factor_or_none("activity_decay"))
 
     def __check_init__(self) -> None:
-        if not isinstance(self.relaxation, AbstractRelaxation):
-            raise InputError(
-                f"relaxation is {self.relaxation!r}: expected one of widthwise.inference, as ww.Automatic() for auto"
-            )
+        expect(AbstractRelaxation, "ww.Automatic()", relaxation=self.relaxation)
         if self.output_loss not in OUTPUT_LOSSES:
             raise unknown("output loss", self.output_loss, OUTPUT_LOSSES)
         if self.precision_cap is not None and self.fixed_prediction:

@@ -14,8 +14,8 @@ from ..config import Run
 
 # Flags that take several values in `transfer` and `theory`, and by what other name.
 PLURAL = {"width": "--widths", "depth": "--depths", "algorithm": None, "parameterization": None}
-# What other programs call a flag of ours.
-ELSEWHERE = {"--lr": "--rate", "--learning-rate": "--rate"}
+# What other programs call a flag of ours, which is one or the other with us.
+RATES = ("--lr", "--learning-rate"), ("--rate", "--log2-rates")
 NEGATIVE = re.compile(r"-\d+/\d+|-\d*\.?\d+[eE][+-]?\d+")
 
 
@@ -36,8 +36,8 @@ class Parser(argparse.ArgumentParser):
         if rest:
             flags = [flag for action in self._actions for flag in action.option_strings]
             word = rest[0].split("=")[0]
-            meant = ELSEWHERE.get(word)
-            close = [meant] if meant in flags else difflib.get_close_matches(word, flags, n=1, cutoff=0.5)
+            meant = [flag for flag in RATES[1] if flag in flags and word in RATES[0]]
+            close = meant or difflib.get_close_matches(word, flags, n=1, cutoff=0.5)
             hint = f"; did you mean {close[0]}?" if close else f"; see `{self.prog} --help`"
             raise InputError(f"unknown argument {rest[0]!r}{hint}")
         target = getattr(values, "json", None)

@@ -92,4 +92,5 @@ def _is_lower(problem: Problem, point: Point, start: Point) -> Bool[Array, " bat
 
     At a small curvature the fall is below rounding: that speaks against nothing.
     """
-    return problem.descended(point) <= problem.descended(start) + problem.rounding(start)
+    energy = problem.descended(start)
+    return problem.descended(point) <= energy + problem.rounding(start, energy)

@@ -120,14 +120,14 @@ class Problem(eqx.Module):
         products = jax.tree.leaves(jax.tree.map(jnp.multiply, point.errors, point.pulled))
         return energy + sum(jnp.sum(leaf, axis=(0, *range(2, leaf.ndim))) for leaf in products)
 
-    def rounding(self, point: Point) -> Float[Array, " batch"]:
-        """By how much `descended` may be off, per example: few units in its last place, and in that of the prediction.
+    def rounding(self, point: Point, energy: Float[Array, " batch"]) -> Float[Array, " batch"]:
+        """By how much the point's `energy`, its `descended`, is off at most: units in the last place of it and of f.
 
-        16 ε (F + γ_L Σ_i |δ_i f_i|),   δ = output error
+        16 ε (|F| + γ_L Σ_i |δ_i f_i|),   δ = output error
         """
         through = jnp.sum(jnp.abs(point.output_error * point.prediction), axis=-1)
         unit = UNITS * jnp.finfo(through.dtype).eps
-        return unit * (jnp.abs(self.descended(point)) + self.precisions[-1] * through)
+        return unit * (jnp.abs(energy) + self.precisions[-1] * through)
 
     def _point(self, errors: States, states: States, prediction: Array) -> Point:
         output_error = -jax.grad(lambda f: jnp.sum(self.loss(f, self.y)))(prediction)

@@ -12,6 +12,7 @@ from jaxtyping import Array
 
 from .._errors import InputError
 
+# Of iterations: what a counter of 32 bits holds.
 MOST = 2**31
 # Of numbers whose squares float32 holds.
 LEAST, LARGEST = (float(end) ** 0.5 for end in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
@@ -37,11 +38,13 @@ def or_zero(convert: Callable[[Any], int]) -> Callable[[Any], int]:
     return lambda value: value if type(value) is int and value == 0 else convert(value)
 
 
-def positive(name: str, least: float = 0.0) -> Callable[[Any], Array]:
-    """A converter for positive numbers to arrays, so that their values never recompile.
+def factor(name: str) -> Callable[[Any], Array]:
+    """As `positive`, for what multiplies a gradient, whose norm is a sum of squares: its square must not be 0."""
+    return positive(name, LEAST)
 
-    **Arguments:** `name`: in the error; `least`: `LEAST` for what multiplies a gradient.
-    """
+
+def positive(name: str, least: float = 0.0) -> Callable[[Any], Array]:
+    """A converter for positive numbers of at least `least` to arrays, so that their values never recompile."""
 
     def convert(value: Any) -> Array:
         if isinstance(value, jax.core.Tracer):
@@ -70,9 +73,9 @@ def not_negative(name: str) -> Callable[[Any], Array]:
     return convert
 
 
-def array_or_none(name: str) -> Callable[[Any], Array | None]:
-    """As `positive`, for what multiplies a gradient, and None stays None."""
-    convert = positive(name, LEAST)
+def factor_or_none(name: str) -> Callable[[Any], Array | None]:
+    """As `factor`, and None stays None."""
+    convert = factor(name)
     return lambda value: None if value is None else convert(value)
 
 

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from ..network import AbstractStage, State, States, above, below, each
 from ._base import AbstractRelaxation, Point, Problem, Settled, scaled
-from ._checks import LEAST, at_least_one, positive
+from ._checks import at_least_one, factor, positive
 from ._frontier import descend, reached
 
 
@@ -36,7 +36,7 @@ class ActivityDescent(AbstractRelaxation):
     """
 
     iterations: int = eqx.field(static=True, default=20, converter=at_least_one("iterations"))
-    rate: Float[Array, ""] = eqx.field(default=0.2, converter=positive("activity rate", LEAST))
+    rate: Float[Array, ""] = eqx.field(default=0.2, converter=factor("activity rate"))
     transform: optax.GradientTransformation | None = eqx.field(static=True, default=None)
     tolerance: Float[Array, ""] = eqx.field(default=1e-2, converter=positive("tolerance"))
 

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ..network import States
 from ._base import AbstractRelaxation, Point, Problem, Settled, curvature_step, refuse_decay, relative
-from ._checks import array_or_none, at_least_one, or_zero, positive
+from ._checks import at_least_one, factor_or_none, or_zero, positive
 from ._vector import Vector, dot, minus, packed, preconditioned, times, unpacked
 
 
@@ -54,7 +54,7 @@ class ErrorDescent(AbstractRelaxation):
 
     iterations: int = eqx.field(static=True, default=12, converter=or_zero(at_least_one("iterations")))
     tolerance: Float[Array, ""] = eqx.field(default=1e-2, converter=positive("tolerance"))
-    rate: Float[Array, ""] | None = eqx.field(default=None, converter=array_or_none("activity rate"))
+    rate: Float[Array, ""] | None = eqx.field(default=None, converter=factor_or_none("activity rate"))
     look_ahead: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:

@@ -96,7 +96,7 @@ class AbstractSearch(AbstractRelaxation):
         errors = jax.tree.map(jnp.add, turn.point.errors, unpacked(move, turn.point.errors))
         there = problem.at(errors, start)
         gradient, energy = packed(problem.gradient(there)), problem.descended(there)
-        allowed = turn.energy + DECREASE * dot(turn.gradient, move) + problem.rounding(turn.point)
+        allowed = turn.energy + DECREASE * dot(turn.gradient, move) + problem.rounding(turn.point, turn.energy)
         kept = turn.active & (energy <= allowed)
         change = minus(gradient, turn.gradient)
         gradient = chosen(kept, gradient, turn.gradient)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from ..network import AbstractStage, State, States, above, pull, sweep
 from ._base import AbstractRelaxation, Point, Problem, Settled, refuse_decay, scaled
-from ._checks import array_or_none, at_least_one, positive
+from ._checks import at_least_one, factor_or_none, positive
 
 
 class SequentialSweep(AbstractRelaxation):
@@ -33,7 +33,7 @@ class SequentialSweep(AbstractRelaxation):
     """
 
     sweeps: int = eqx.field(static=True, default=1, converter=at_least_one("sweeps"))
-    step: Float[Array, ""] | None = eqx.field(default=None, converter=array_or_none("step"))
+    step: Float[Array, ""] | None = eqx.field(default=None, converter=factor_or_none("step"))
     tolerance: Float[Array, ""] = eqx.field(default=1e-2, converter=positive("tolerance"))
 
     def __call__(self, problem: Problem, start: Point) -> tuple[Point, Settled]:

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from .._errors import InputError, unknown
+from .._errors import InputError, expect, unknown
 from ..parameterization import Parameterization
 from ._build import STATES, Built, at_least
 from ._chain import Network
@@ -179,6 +179,7 @@ def _network(
     norm: str = "none",
 ) -> Built:
     """Segments one after the other, from the image to the readout."""
+    expect(Parameterization, 'ww.parameterization("mup")', table=table)
     for kind, value, options in (
         ("activation", activation, ACTIVATIONS),
         ("matmul", matmul, MATMULS),

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from .._errors import InputError, unknown
+from .._errors import InputError, expect, unknown
 from ..parameterization import Parameterization, Role, Size, growth
 from ._build import LARGEST, Built, label
 from ._chain import Network, Segment
@@ -81,6 +81,7 @@ def own_network(
     >>> [str(leaf.role) for leaf in jax.tree.leaves(built.scalings)]
     ['input', 'hidden_bias', 'output', 'output_bias']
     """
+    expect(Parameterization, 'ww.parameterization("mup")', table=table)
     for name, value in (("in_size", in_size), ("width", width)):
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST:
             raise InputError(f"{name} is {value!r}: it must be a whole number from 1 to {LARGEST}")

@@ -308,13 +308,13 @@ def _warn_unsettled(groups: Sequence[Group], rows: Sequence[dict[str, Any]]) -> 
     Where activity rates are swept, those beyond stability and those too small to settle are among them on purpose: the
     summary leaves out the ones, and says of the best how much had settled.
     """
+    if any(group.log2_activity_rates for group in groups):
+        return
     sound = [row for row in rows if not row["diverged"]]
     residuals = [row["residual_median"] for row in sound if row.get("residual_median") is not None]
     away = sum(value > 1 for value in residuals)
     shares = [row["settled"] for row in sound if row.get("settled") is not None]
     left = sum(share < SETTLED for share in shares)
-    if any(group.log2_activity_rates for group in groups):
-        return
     automatic = any(isinstance(getattr(group.algorithm, "relaxation", None), Automatic) for group in groups)
     # A few runs next to divergence are unsettled in every sweep; `auto` promises for each.
     if left > (0 if automatic else (1 - SETTLED) * len(shares)) and (automatic or not away):

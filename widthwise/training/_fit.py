@@ -115,7 +115,7 @@ def train(
     expect(AbstractAlgorithm, "ww.PredictiveCoding()", algorithm=algorithm)
     expect(Dataset, "ww.data.digits()", data=data)
     expect(Callable, "ww.mse", loss=loss)
-    expect(numbers.Real, "0.1", rate=rate)
+    expect(numbers.Real | np.ndarray | jax.Array, "0.1", rate=rate)
     dtype = built.network.dtype
     readout = jax.tree.leaves(eqx.filter(built.network.segments[-1], eqx.is_array))[0]
     if mesh is not None and devices != 1:
