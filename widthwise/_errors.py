@@ -1,6 +1,7 @@
 """Errors that a user can mend: they name the value received, what was expected and the remedy."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,10 +20,14 @@ def unknown(kind: str, name: object, options: Iterable[str]) -> InputError:
 
     >>> unknown("gauge", "stq", ["stp", "mup"]).args[0]
     "unknown gauge 'stq': did you mean 'stp'? Known: mup, stp"
+    >>> unknown("algorithm", "predictive_coding", ["bp", "pc"]).args[0]
+    "unknown algorithm 'predictive_coding': did you mean 'pc'? Known: bp, pc"
     """
     options = sorted(options)
+    initials = "".join(word[0] for word in re.findall(r"[a-z]+", str(name).lower()))
     # Names differ in more than their case: `muPC` means mupc, not mup.
-    close = difflib.get_close_matches(str(name).lower(), options, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name).lower(), options, n=1, cutoff=0.5)
+    close = near or [option for option in options if len(option) > 1 and option == initials]
     hint = f": did you mean '{close[0]}'?" if close else "."
     return InputError(f"unknown {kind} {str(name)!r}{hint} Known: {', '.join(options)}")
 

@@ -63,6 +63,11 @@ def test_filters(listed, condition, expected):
     assert listed(f"--where {condition}") == list(expected)
 
 
+def test_a_name_of_digits_is_no_number():
+    name, holds = _runs._condition("hash=1200000000000034")
+    assert (name, holds("1200000000000034"), holds("1200000000000035")) == ("hash", True, False)
+
+
 def test_sorts_with_what_is_missing_last(listed):
     assert listed("--sort final_loss") == [OTHERS[0], FIRST, OTHERS[2], OTHERS[1]]
     assert listed("--sort final_loss --limit 2") == [OTHERS[0], FIRST]
@@ -91,6 +96,9 @@ def test_compares_what_differs(cli, stored):
         ("--where wdth=3", "did you mean 'width'"),
         ("--columns spec.settings.activatoin", "did you mean 'spec.settings.activation'"),
         ("--where width", "expected NAME"),
+        ("--where width=true", "width is a number, as 64;"),
+        ("--where width!=wide", "width is a number, as 64;"),
+        ("--where diverged=0", "diverged is true or false, as false;"),
         ("--show a", "2 runs begin so"),
         ("--show zz", "no run begins so"),
         ("--compare aa", "two runs"),

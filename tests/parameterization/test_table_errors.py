@@ -15,6 +15,7 @@ from widthwise.parameterization import fraction, parameterization
     [
         ({"name": "mupp"}, "unknown parameterization 'mupp': did you mean 'mup'"),
         ({"name": "mup", "algorithm": "bpp"}, "unknown algorithm 'bpp': did you mean 'bp'"),
+        ({"name": "mup", "algorithm": "Predictive-Coding"}, "did you mean 'pc'"),
         ({"name": "mup", "optimizer": "adm"}, "unknown optimizer 'adm': did you mean 'adam'"),
         ({"name": "mup", "gauge": "mpu"}, "unknown gauge 'mpu': did you mean 'mup'"),
         ({"name": "mup", "output_loss": "unweigthed"}, "unknown output loss 'unweigthed'"),

@@ -213,3 +213,9 @@ def test_losses_by_hand():
     # At a tie nothing is the largest; the gradient is softmax − y all the same.
     tie = jax.grad(lambda f: cross_entropy(f, y[:1])[0])(jnp.zeros((1, 2)))
     assert np.allclose(tie, [[0.5, -0.5]], atol=1e-15)
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_refuses_targets_of_another_number_of_outputs(classes):
+    with pytest.raises(InputError, match=f"the network has 3 outputs; toy has targets of {classes}"):
+        train(made(), Backprop(), toy(classes=classes), rate=0.1, steps=1, batch_size=BATCH)

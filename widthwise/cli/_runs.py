@@ -140,12 +140,21 @@ def _condition(text: str) -> Condition:
     def holds(found: Any) -> bool:
         if found is ABSENT:
             return False
-        numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in (found, value))
-        if sign not in ("=", "!=") and not numbers:
-            return False
-        return COMPARED[sign](found if numbers else str(found), value if numbers else str(value))
+        if _is_number(found) and _is_number(value):
+            return COMPARED[sign](found, value)
+        truth = isinstance(found, bool)
+        # Compared as text it would hold of no run, or of all, and nobody would know why.
+        if value is not None and (not isinstance(value, bool) if truth else _is_number(found)):
+            wants = "true or false" if truth else "a number"
+            raise InputError(f"--where {text!r}: {name} is {wants}, as {str(found).lower()}; compare it with one")
+        same = found == (wanted if isinstance(found, str) else value)
+        return sign in ("=", "!=") and same == (sign == "=")
 
     return name, holds
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _value(text: str) -> Any:

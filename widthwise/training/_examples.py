@@ -74,7 +74,8 @@ def examples(dataset: Dataset, split: str, dtype: Any, network: Network | None =
 
     **Arguments:** `network`: which reads them, as rows unless it reads images.
 
-    **Raises:** `InputError` for images of another shape than the network's, or rows of another length.
+    **Raises:** `InputError` for images of another shape than the network's, rows of another length, and targets of
+    another number of outputs.
     """
     if network is not None and (
         network.in_size != dataset.in_size or network.image_shape not in (None, dataset.image_shape)
@@ -84,6 +85,11 @@ def examples(dataset: Dataset, split: str, dtype: Any, network: Network | None =
         raise InputError(
             f"the network reads {wants} of {network.image_shape or network.in_size}; {dataset.name} has {has}: "
             f"build it for the data's `in_size`, or for its `image_shape` where it has one"
+        )
+    if network is not None and network.out_size != dataset.out_size:
+        raise InputError(
+            f"the network has {network.out_size} outputs; {dataset.name} has targets of {dataset.out_size}: build it "
+            f"with the data's `out_size`"
         )
     x = dataset.x_train if split == "train" else dataset.x_test
     if x.dtype != np.uint8:
