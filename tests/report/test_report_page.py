@@ -85,6 +85,18 @@ def test_an_optimum_that_rests_at_an_edge_is_not_called_moved():
     assert "does not transfer" not in report.render(payload(one), "svg")
 
 
+def test_too_few_seeds_are_told_from_too_few_rates():
+    one = rule("mup", 0.5)
+    one["summary"] |= {"few_seeds": [False, True, False, True], "transfers": False, "decided": False}
+    (verdict,) = report.verdicts(payload(one))
+    assert (
+        "Whether it transfers is not decided. At 128 and 512 rates more than an octave away do as" in verdict.sentence
+    )
+    page = report.render(payload(one), "svg")
+    assert "not decided: run more seeds" in page
+    assert "run more rates" not in page
+
+
 @pytest.mark.parametrize(
     ("one", "sentence"),
     [

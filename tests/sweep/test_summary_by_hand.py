@@ -161,8 +161,53 @@ def test_many_seeds_are_resampled_reproducibly():
     assert first["optimum_se"] == pytest.approx([expected] * 4, rel=0.2)
 
 
+def test_rates_as_good_as_the_best_by_hand():
+    # A valley of 0.05 x^2 at steps of one octave, seeds scattered by hand: d of the two is 0.05 x^2 -+ e, of variance
+    # 2 e^2 at all near rates of all sizes (x^2 <= 8: a factor 1.5), so that 2 sigma / sqrt(2) is 2 e.
+    def valley(e, size):
+        rates = np.arange(-5.0, 2.0)
+        rows = curves({size: -2.0}, rates=rates, cliff={size: 0.0})
+        return [
+            row | {"final_loss": row["final_loss"] * math.exp((1 - 2 * row["seed"]) * e * (row["log2_rate"] != -2))}
+            for row in rows
+            if not row["diverged"]
+        ]
+
+    def found(e):
+        return summarize(valley(e, 64) + valley(e, 128), "width")[0]
+
+    # 2 e reaches one octave (0.05) from e = 0.025, two octaves (0.2) from 0.1.
+    for e, reach in ((0.0, 0.0), (0.024, 0.0), (0.026, 1.0), (0.099, 1.0), (0.101, 2.0)):
+        one = found(e)
+        assert (one["as_good_from_log2"], one["as_good_to_log2"]) == ([-2 - reach] * 2, [-2 + reach] * 2)
+        # A neighbour that does as well is the grid's own coarseness.
+        assert one["few_seeds"] == [reach > 1] * 2
+
+
+def test_too_few_seeds_decide_nothing_but_disjoint_rates_do():
+    # Flat between -3 and -1 but for scatter, the best at either end; then so far apart that no rates agree.
+    def flat(size, best, centre):
+        rates = np.arange(centre - 3, centre + 2.5, 0.5)
+        rows = curves({size: centre}, rates=rates, cliff={size: centre + 1.5})
+        scattered = [(1 - 2 * row["seed"]) * 0.06 * (row["log2_rate"] != best) for row in rows]
+        depth = [0.02 * (row["log2_rate"] != best) + 10 * (abs(row["log2_rate"] - centre) > 1) for row in rows]
+        return [
+            row if row["diverged"] else row | {"final_loss": math.exp(move + up - 1)}
+            for row, move, up in zip(rows, scattered, depth, strict=True)
+        ]
+
+    moved = summarize(flat(64, -3.0, -2.0) + flat(128, -1.0, -2.0), "width")[0]
+    assert moved["optimum_log2"] == pytest.approx([-3.0, -1.0], abs=0.25)
+    assert moved["as_good_from_log2"] == [-3.0] * 2
+    assert moved["as_good_to_log2"] == [-1.0] * 2
+    assert (moved["transfers"], moved["decided"], moved["few_seeds"]) == (False, False, [True, True])
+    apart = summarize(flat(64, -3.0, -2.0) + flat(128, 2.0, 2.0), "width")[0]
+    assert (apart["transfers"], apart["decided"]) == (False, True)
+
+
 def test_one_seed_has_no_error():
     found = summary(same(-2.0), cliff=same(0.0), shifts=(0.0,))
+    assert (found["as_good_from_log2"], found["few_seeds"]) == ([None] * 4, [False] * 4)
     assert found["optimum_se"] == [None] * 4
     assert found["drift_se"] is None
 

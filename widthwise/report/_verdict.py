@@ -60,7 +60,7 @@ def transfers(group: Group) -> bool | None:
 
 
 def undecided(group: Group) -> bool:
-    """Whether nothing speaks against transfer but that the rates which were run end too soon."""
+    """Whether nothing speaks against transfer but that the rates end too soon, or the seeds are too few to tell."""
     return transfers(group) is False and group.summary.get("decided") is False
 
 
@@ -74,11 +74,16 @@ def headline(group: Group) -> str:
     if answer:
         return "transfers"
     if undecided(group):
-        return "not decided: run more rates"
+        return f"not decided: run more {'seeds' if _few_seeds(group) else 'rates'}"
     if drift is None:
         return "does not transfer: no optimum to follow"
     moves = f"{what} moves {decimal(drift, 2 if abs(drift) < 0.95 else 1, sign=True)} octave per doubling"
     return f"does not transfer: {moves}"
+
+
+def _few_seeds(group: Group, kinds: tuple[str, ...] = ("", "activity_")) -> list[int]:
+    """The sizes at which another rate, more than an octave away, does as well as far as the seeds tell."""
+    return [size for size in group.sizes if any(group.flag(f"{kind}few_seeds", size) for kind in kinds)]
 
 
 def _largest_drift(group: Group) -> tuple[float | None, str]:
@@ -157,6 +162,11 @@ def _limits(group: Group) -> list[str]:
             limits.append(
                 f"At {listed(edge)} {it} or the largest stable one lies at the edge of the {rates} that were run: "
                 f"run more {rates}."
+            )
+        if few := _few_seeds(group, (kind,)):
+            limits.append(
+                f"At {listed(few)} {rates} more than an octave away do as well, as far as the seeds tell: run more "
+                f"seeds."
             )
         if cliff:
             limits.append(f"At {listed(cliff)} {it} is the last {'rate ' if it == 'it' else ''}before divergence.")

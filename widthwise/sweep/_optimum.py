@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 RESAMPLES = 200
+# Losses within this factor of the best one's tell how much a comparison with it scatters.
+NEAR = 1.5
 
 Axes = Sequence[np.ndarray]
 
@@ -105,6 +107,42 @@ def resampled(axes: Axes, losses: Sequence[np.ndarray]) -> np.ndarray:
         return [[b.log2 for b in best_rates(axes, loss[list(draw)])] for loss in losses]
 
     return np.array([best(tuple(sorted(draw))) for draw in draws])
+
+
+def as_good(axes: Axes, losses: Sequence[np.ndarray]) -> np.ndarray:
+    """From which rate to which one is as good as the best, as far as the seeds tell: (sizes, axes, 2), log2.
+
+        mean over seeds of d <= 2 σ / √seeds,   d = log loss(rate) − log loss(best)
+
+    σ² is the variance of d over seeds, pooled over the near-best rates of all sizes: at one rate two or three seeds
+    agree by chance, and resampling them sees no scatter (a chaotic run's loss is another after one rounding).
+
+    **Arguments:** `axes`; `losses`: of every size. **Returns:** NaN with one seed, and where all diverged.
+    """
+    seeds = losses[0].shape[0]
+    found = np.full((len(losses), len(axes), 2), math.nan)
+    for index in range(len(axes)) if seeds > 1 else ():
+        compared = [_against_best(loss, index) for loss in losses]
+        # The best one against itself is 0, and says nothing.
+        near = [d[:, (d.mean(axis=0) < math.log(NEAR)) & d.any(axis=0)] for d in compared]
+        scatter = [d.var(axis=0, ddof=1) for d in near if d.size]
+        limit = 2 * math.sqrt(np.concatenate(scatter).mean() / seeds) if scatter else 0.0
+        for size, d in enumerate(compared):
+            good = axes[index][d.mean(axis=0) <= limit]
+            if good.size:
+                found[size, index] = good[0], good[-1]
+    return found
+
+
+def _against_best(losses: np.ndarray, index: int) -> np.ndarray:
+    """log loss over the best one's, (seeds, rates), on the line along an axis; infinite where it diverged or is 0."""
+    best = best_point(losses)
+    through: list[Any] = [slice(None), *best]
+    through[1 + index] = slice(None)
+    line = losses[tuple(through)]
+    known = np.isfinite(line).all(axis=0) & (line > 0).all(axis=0)
+    logs = np.where(known, np.log(np.where(known, line, 1.0)), math.inf)
+    return logs - logs[:, best[index], None] if known[best[index]] else np.full(line.shape, math.inf)
 
 
 def regret(axes: Axes, losses: np.ndarray, rates: np.ndarray) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ._optimum import Best, best_point, best_rates, regret, resampled
+from ._optimum import Best, as_good, best_point, best_rates, regret, resampled
 
 LARGEST_SHIFT = 1.0
 LARGEST_REGRET = 0.05
@@ -24,6 +24,9 @@ WEIGHT = (
     "drift_octaves_per_doubling",
     "drift_se",
     "stable_drift",
+    "as_good_from_log2",
+    "as_good_to_log2",
+    "few_seeds",
 )
 ACTIVITY = (
     "optimum_activity_log2",
@@ -34,6 +37,9 @@ ACTIVITY = (
     "activity_drift_octaves_per_doubling",
     "activity_drift_se",
     "activity_stable_drift",
+    "as_good_activity_from_log2",
+    "as_good_activity_to_log2",
+    "activity_few_seeds",
 )
 
 
@@ -46,7 +52,9 @@ def summarize(curves: Curves, axis: str) -> list[dict[str, Any]]:
     **Returns:** the rules: `axis`, `at` (the other size, as `{"depth": 16}`; None where it varies too), sizes,
     `optimum_log2`, `optimum_se`, `at_cliff`, `at_edge`, `largest_stable_log2` and measurements at the optimum, one
     entry a size; `drift_octaves_per_doubling`, `drift_se` (of the optimum), `stable_drift`, `regret`, `transfers`,
-    `decided` (False where nothing but an edge of the rates that were run speaks against transfer).
+    `as_good_from_log2`, `as_good_to_log2`: the rates that do as well as the best as far as the seeds tell;
+    `few_seeds`: where one of them is more than an octave away, and no neighbour; `decided`: False where nothing but an
+    edge of the rates that were run speaks against transfer, and where the seeds are too few to tell.
     Where activity rates were swept, the best point is that of both rates, a run whose median residual is above 1 counts
     as diverged, and `optimum_activity_log2`, `optimum_activity_se`, ... say the same of the activity rate (`ACTIVITY`).
     """
@@ -77,15 +85,22 @@ def _summary(rows: Curves, axis: str) -> dict[str, Any]:
     losses = [_losses([row for row in rows if row[axis] == size], axes, seeds) for size in sizes]
     best = [best_rates(axes, loss) for loss in losses]
     samples = resampled(axes, losses) if len(seeds) > 1 else None
+    good = as_good(axes, losses)
+    points = [_point(axes, loss) for loss in losses]
     found: dict[str, Any] = {"sizes": sizes}
     for index, names in enumerate((WEIGHT, ACTIVITY)[: len(axes)]):
         sample = None if samples is None else samples[:, :, index]
-        found |= zip(names, _along(sizes, [one[index] for one in best], sample), strict=True)
+        values = _along(sizes, [one[index] for one in best], sample) + _known(
+            axes[index], points, index, good[:, index]
+        )
+        found |= zip(names, values, strict=True)
     optima = np.array([[one.log2 for one in size] for size in best])
     cost = regret(axes, losses[-1].mean(axis=0), optima[0])
     holds = bool((np.ptp(optima, axis=0) <= LARGEST_SHIFT).all()) and cost <= LARGEST_REGRET
     open_ended = any(one.edge for size in best for one in size)
-    points = [_point(axes, loss) for loss in losses]
+    # Of the rates that are as good, those of all sizes may lie within an octave.
+    agree = bool((good[:, :, 0].max(axis=0) - good[:, :, 1].min(axis=0) <= LARGEST_SHIFT).all())
+    unsure = agree and (any(found["few_seeds"]) or any(found.get("activity_few_seeds", ())))
     return found | {
         "best_loss": [float(np.min(loss.mean(axis=0))) for loss in losses],
         "residual_at_optimum": _at(rows, axis, sizes, points, "residual_median"),
@@ -94,7 +109,7 @@ def _summary(rows: Curves, axis: str) -> dict[str, Any]:
         "cosine_to_backprop_at_optimum": _at(rows, axis, sizes, points, "cosine_to_backprop"),
         "regret": cost,
         "transfers": holds and not open_ended,
-        "decided": not (holds and open_ended),
+        "decided": not open_ended if holds else not unsure,
     }
 
 
@@ -113,6 +128,19 @@ def _along(sizes: list[int], best: list[Best], samples: np.ndarray | None) -> tu
         None if samples is None else _deviation(np.array([_drift(octaves, sample) for sample in samples], float)),
         _drift(octaves, np.array([math.nan if rate is None else rate for rate in stable])),
     )
+
+
+def _known(
+    rates: np.ndarray, points: list[tuple[float, ...] | None], index: int, good: np.ndarray
+) -> tuple[list[float | None], list[float | None], list[bool]]:
+    """From where to where rates are as good as the best, and whether that is farther than transfer allows."""
+    step = rates[1] - rates[0] if len(rates) > 1 else 0.0
+    far = [
+        point is not None and bool(np.abs(ends - point[index]).max() > max(step, LARGEST_SHIFT))
+        for point, ends in zip(points, good, strict=True)
+    ]
+    low, high = ([float(end) if np.isfinite(end) else None for end in ends] for ends in good.T)
+    return low, high, far
 
 
 def _axes(rows: Curves) -> list[np.ndarray]:
