@@ -27,7 +27,7 @@ def unknown(kind: str, name: object, options: Iterable[str]) -> InputError:
     initials = "".join(word[0] for word in re.findall(r"[a-z]+", str(name).lower()))
     # Names differ in more than their case: `muPC` means mupc, not mup.
     near = difflib.get_close_matches(str(name).lower(), options, n=1, cutoff=0.5)
-    close = near or [option for option in options if len(option) > 1 and option == initials]
+    close = near or [option for option in options if option == initials]
     hint = f": did you mean '{close[0]}'?" if close else "."
     return InputError(f"unknown {kind} {str(name)!r}{hint} Known: {', '.join(options)}")
 

@@ -95,6 +95,8 @@ def test_too_few_seeds_are_told_from_too_few_rates():
     page = report.render(payload(one), "svg")
     assert "not decided: run more seeds" in page
     assert "run more rates" not in page
+    one["summary"] |= {"at_edge": [True, False, False, False]}
+    assert "not decided: run more rates and seeds" in report.render(payload(one), "svg")
 
 
 @pytest.mark.parametrize(

@@ -74,16 +74,21 @@ def headline(group: Group) -> str:
     if answer:
         return "transfers"
     if undecided(group):
-        return f"not decided: run more {'seeds' if _few_seeds(group) else 'rates'}"
+        more = [
+            name
+            for name, flag in (("rates", "at_edge"), ("seeds", "few_seeds"))
+            if any(_flagged(group, kind + flag) for kind in ("", "activity_"))
+        ]
+        return f"not decided: run more {' and '.join(more)}"
     if drift is None:
         return "does not transfer: no optimum to follow"
     moves = f"{what} moves {decimal(drift, 2 if abs(drift) < 0.95 else 1, sign=True)} octave per doubling"
     return f"does not transfer: {moves}"
 
 
-def _few_seeds(group: Group, kinds: tuple[str, ...] = ("", "activity_")) -> list[int]:
-    """The sizes at which another rate, more than an octave away, does as well as far as the seeds tell."""
-    return [size for size in group.sizes if any(group.flag(f"{kind}few_seeds", size) for kind in kinds)]
+def _flagged(group: Group, flag: str) -> list[int]:
+    """The sizes at which the summary raises a flag of one of the rates."""
+    return [size for size in group.sizes if group.flag(flag, size)]
 
 
 def _largest_drift(group: Group) -> tuple[float | None, str]:
@@ -157,13 +162,13 @@ def _transient(group: Group, found: dict[int, float]) -> list[str]:
 def _limits(group: Group) -> list[str]:
     limits = []
     for kind, it, rates in (("", "it", "rates"), ("activity_", "the activity rate", "activity rates")):
-        edge, cliff = ([size for size in group.sizes if group.flag(kind + at, size)] for at in ("at_edge", "at_cliff"))
+        edge, few, cliff = (_flagged(group, kind + flag) for flag in ("at_edge", "few_seeds", "at_cliff"))
         if edge:
             limits.append(
                 f"At {listed(edge)} {it} or the largest stable one lies at the edge of the {rates} that were run: "
                 f"run more {rates}."
             )
-        if few := _few_seeds(group, (kind,)):
+        if few:
             limits.append(
                 f"At {listed(few)} {rates} more than an octave away do as well, as far as the seeds tell: run more "
                 f"seeds."

@@ -35,12 +35,9 @@ class Best(NamedTuple):
 
 def best_rates(axes: Axes, losses: np.ndarray) -> list[Best]:
     """The best rate along every axis, on the lines through the best point."""
-    point = best_point(losses)
     found = []
     for index, rates in enumerate(axes):
-        through: list[Any] = [slice(None), *point]
-        through[1 + index] = slice(None)
-        line = losses[tuple(through)]
+        line = _through_best(losses, index)
         log2, cliff, edge = optimum(rates, line.mean(axis=0))
         stable = largest_stable(rates, line)
         found.append(Best(log2, cliff, edge or stable in (None, rates[0], rates[-1]), stable))
@@ -51,6 +48,13 @@ def best_point(losses: np.ndarray) -> tuple[int, ...]:
     """The index of the least mean loss."""
     mean = losses.mean(axis=0)
     return tuple(int(index) for index in np.unravel_index(np.argmin(mean), mean.shape))
+
+
+def _through_best(losses: np.ndarray, index: int) -> np.ndarray:
+    """The losses (seeds, rates) along one axis, the other rate being the best."""
+    through: list[Any] = [slice(None), *best_point(losses)]
+    through[1 + index] = slice(None)
+    return losses[tuple(through)]
 
 
 def optimum(rates: np.ndarray, losses: np.ndarray) -> tuple[float, bool, bool]:
@@ -136,13 +140,10 @@ def as_good(axes: Axes, losses: Sequence[np.ndarray]) -> np.ndarray:
 
 def _against_best(losses: np.ndarray, index: int) -> np.ndarray:
     """log loss over the best one's, (seeds, rates), on the line along an axis; infinite where it diverged or is 0."""
-    best = best_point(losses)
-    through: list[Any] = [slice(None), *best]
-    through[1 + index] = slice(None)
-    line = losses[tuple(through)]
+    best, line = best_point(losses)[index], _through_best(losses, index)
     known = np.isfinite(line).all(axis=0) & (line > 0).all(axis=0)
     logs = np.where(known, np.log(np.where(known, line, 1.0)), math.inf)
-    return logs - logs[:, best[index], None] if known[best[index]] else np.full(line.shape, math.inf)
+    return logs - logs[:, best, None] if known[best] else np.full(line.shape, math.inf)
 
 
 def regret(axes: Axes, losses: np.ndarray, rates: np.ndarray) -> float:
