@@ -18,7 +18,7 @@ PACKAGE = Path(widthwise.__file__).parent
 
 # CONTRIBUTING: a part may import those of the lines above its own; parts on one line never each other.
 LAYERS = [
-    ["_errors"],
+    ["_errors", "_product"],
     ["_loss", "_positive_solve"],
     ["parameterization", "data", "report"],
     ["network"],

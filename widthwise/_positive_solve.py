@@ -10,6 +10,8 @@ from collections.abc import Callable
 import jax
 from jaxtyping import Array, Float
 
+from ._product import product
+
 
 def positive_solve(matrix: Float[Array, "size size"], right: Float[Array, "size ..."]) -> Float[Array, "size ..."]:
     """A^-1 B by Cholesky's factors, under any number of `vmap`, and any derivative.
@@ -25,7 +27,7 @@ def positive_solve(matrix: Float[Array, "size size"], right: Float[Array, "size 
         return jax.lax.platform_dependent(matrix, right, cpu=_in_turn, default=_solved)
 
     # Its derivative is another such solve: a `vmap` in turn alone has no reverse mode.
-    return jax.lax.custom_linear_solve(lambda x: matrix @ x, right, solved, symmetric=True)
+    return jax.lax.custom_linear_solve(lambda x: product(matrix, x), right, solved, symmetric=True)
 
 
 def _solved(matrix: Array, right: Array) -> Array:

@@ -23,6 +23,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._errors import InputError, unknown
 from .._positive_solve import positive_solve
+from .._product import product
 from ..inference import at_least_one, not_negative, positive
 from ..network import (
     AbstractStage,
@@ -152,7 +153,8 @@ class RidgeFeedback(AbstractFeedback):
     def down(self, stage: AbstractStage, row: Any, value: State, like: State) -> State:
         """(v left) right, in the shape of the layer below."""
         left, right = row
-        return jnp.reshape((flat(value) if left is None else flat(value) @ left) @ right, like.shape)
+        rows = flat(value) if left is None else product(flat(value), left)
+        return jnp.reshape(product(rows, right), like.shape)
 
 
 class TiedFeedback(AbstractFeedback):
@@ -304,9 +306,8 @@ def ridge_map(
     Z^T (Z Z^T + μ I_B)^-1 X where examples are fewer than units, else (Z^T Z + μ I)^-1 Z^T X and no left factor
     """
     if z.shape[0] < z.shape[1]:
-        gram = z @ z.T
-        return z.T, _solved(gram, ridge, x)
-    return None, _solved(z.T @ z, ridge, z.T @ x)
+        return z.T, _solved(product(z, z.T), ridge, x)
+    return None, _solved(product(z.T, z), ridge, product(z.T, x))
 
 
 def _solved(gram: Array, ridge: Array, right: Array) -> Array:

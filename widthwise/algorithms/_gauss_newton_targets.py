@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._loss import Loss
 from .._positive_solve import positive_solve
+from .._product import FULL, product
 from ..inference import not_negative
 from ..network import State, forward, inputs, pullback
 from ._base import AbstractAlgorithm, Batch, Inference, Learner
@@ -52,8 +53,7 @@ class GaussNewtonTargets(AbstractAlgorithm):
     def _least(self, rows: Float[Array, "out depth batch ..."], error: Float[Array, "batch out"]) -> State:
         """P^T (P P^T + δ I)^-1 e of every layer and example."""
         flat = jnp.moveaxis(rows.reshape(*rows.shape[:3], -1), 0, 2)
-        gram = flat @ jnp.swapaxes(flat, -1, -2) + self.damping.astype(flat.dtype) * jnp.eye(
-            flat.shape[2], dtype=flat.dtype
-        )
+        damping = self.damping.astype(flat.dtype) * jnp.eye(flat.shape[2], dtype=flat.dtype)
+        gram = product(flat, jnp.swapaxes(flat, -1, -2)) + damping
         solved = jax.vmap(jax.vmap(positive_solve), (0, None))(gram, error)
-        return jnp.einsum("dbo,dbon->dbn", solved, flat).reshape(rows.shape[1:])
+        return jnp.einsum("dbo,dbon->dbn", solved, flat, precision=FULL).reshape(rows.shape[1:])

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from .._errors import InputError
 from .._loss import mse
 from .._positive_solve import positive_solve
+from .._product import product
 from ..network import States, perturbed, pullback
 from ._base import AbstractRelaxation, Point, Problem, Settled, over_precisions, refuse_decay, relative, scaled
 from ._checks import positive
@@ -52,18 +53,19 @@ class OutputSpaceSolve(AbstractRelaxation):
         # A precision of its own for every example is a system of its own.
         error = start.output_error
         multiplier = jax.vmap(solve)(top, error) if top.ndim else solve(top, error.T).T
-        output_error = error - multiplier @ shared
+        moved = product(multiplier, shared)
+        output_error = error - moved
         point = Point(
             errors=_combined(multiplier, sources),
             states=jax.tree.map(jnp.add, start.states, _combined(multiplier, pushed)),
-            prediction=start.prediction + multiplier @ shared,
+            prediction=start.prediction + moved,
             output_error=output_error,
             pulled=_combined(-scaled(top, output_error), rows),
         )
         # γ_l e_l = P_l^T λ, so ∇_e F = P_l^T (λ − γ_L δ): its norm needs the rows' products alone.
         gram = _gram(rows)
         here, there = (
-            jnp.maximum(jnp.sum((v @ gram) * v, axis=-1), 0)
+            jnp.maximum(jnp.sum(product(v, gram) * v, axis=-1), 0)
             for v in (multiplier - scaled(top, output_error), scaled(top, error))
         )
         count = jnp.ones(problem.y.shape[0], jnp.int32)
@@ -86,7 +88,7 @@ def _combined(weights: Float[Array, "batch out"], rows: States) -> States:
     def one(leaf: Array) -> Array:
         # A product a layer is twice as fast on a CPU as the one `einsum` makes of all.
         every = jnp.broadcast_to(weights, (leaf.shape[0], *weights.shape))
-        flat = jnp.matmul(every, leaf.reshape(*leaf.shape[:2], -1))
+        flat = product(every, leaf.reshape(*leaf.shape[:2], -1))
         return flat.reshape(*flat.shape[:2], *leaf.shape[2:])
 
     return jax.tree.map(one, rows)
@@ -95,7 +97,7 @@ def _combined(weights: Float[Array, "batch out"], rows: States) -> States:
 def _gram(rows: States) -> Float[Array, "out out"]:
     """Σ_l P_l P_l^T."""
     flat = [jnp.moveaxis(leaf, 1, 0).reshape(leaf.shape[1], -1) for leaf in jax.tree.leaves(rows)]
-    return sum((leaf @ leaf.T for leaf in flat[1:]), flat[0] @ flat[0].T)
+    return sum((product(leaf, leaf.T) for leaf in flat[1:]), product(flat[0], flat[0].T))
 
 
 def jacobian_rows(problem: Problem, start: Point) -> States:

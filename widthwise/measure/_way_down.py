@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._product import product
 from ..algorithms import AbstractAlgorithm, Batch, Learner, TrainedFeedback
 from ..network import Built, Feedback, States, around, each, forward
 from ..parameterization import Parameterization, Role
@@ -115,7 +116,7 @@ def _largest(states: States) -> Float[Array, " maps"]:
     for z in around(states)[1]:
         count = z.size // (z.shape[0] * z.shape[-1])
         rows = z.reshape(*z.shape[:2], -1)
-        found.append(jnp.linalg.eigvalsh(rows @ rows.mT)[:, -1] / count)
+        found.append(jnp.linalg.eigvalsh(product(rows, rows.mT))[:, -1] / count)
     return jnp.concatenate(found)
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._errors import unknown
+from .._product import FULL, product
 
 MATMULS = ("float32", "bfloat16")
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -58,7 +59,7 @@ class Linear(eqx.Module):
     def _product(self, left: Array, right: Array) -> Array:
         dtype = left.dtype
         left, right = rounded(self.matmul, left, right)
-        return self.multiplier * jnp.matmul(left, right, preferred_element_type=dtype)
+        return self.multiplier * product(left, right, dtype)
 
 
 class Convolution(eqx.Module):
@@ -88,7 +89,7 @@ class Convolution(eqx.Module):
 def _directly(x: Array, weight: Array, *, stride: int, kind: Any) -> Array:
     numbers = ("NHWC", "HWIO", "NHWC")
     return jax.lax.conv_general_dilated(
-        x, weight, (stride, stride), "SAME", dimension_numbers=numbers, preferred_element_type=kind
+        x, weight, (stride, stride), "SAME", dimension_numbers=numbers, precision=FULL, preferred_element_type=kind
     )
 
 
@@ -105,7 +106,7 @@ def _by_patches(x: Array, weight: Array, *, stride: int, kind: Any) -> Array:
         for j in range(taps)
     ]
     patches = jnp.concatenate(shifted, axis=-1)
-    return jnp.matmul(patches, weight.reshape(-1, weight.shape[-1]), preferred_element_type=kind)
+    return product(patches, weight.reshape(-1, weight.shape[-1]), kind)
 
 
 def rounded(matmul: str, left: Array, right: Array) -> tuple[Array, Array]:

@@ -32,6 +32,7 @@ from jaxtyping import Array, Float
 
 from .._errors import InputError
 from .._loss import mse
+from .._product import FULL
 from ..inference import Point, Problem, activity_gradient, refuse_decay, scaled
 from ..network import AbstractStage, State, States, above, pull, pullback, sweep
 from ._linear_equilibrium import activity_hessian
@@ -165,7 +166,7 @@ def curvature_norm(problem: Problem, point: Point) -> Float[Array, " batch"]:
     shape = problem.y.shape
     pulled = jax.vmap(lambda unit: pullback(problem.network, point.states, jnp.broadcast_to(unit, shape)))(basis)
     grams = [
-        jnp.einsum("ilbu,jlbu->bij", flat, flat) / precision
+        jnp.einsum("ilbu,jlbu->bij", flat, flat, precision=FULL) / precision
         for precision, state in zip(problem.precisions[:-1], pulled, strict=True)
         for leaf in jax.tree.leaves(state)
         for flat in [leaf.reshape(*leaf.shape[:3], -1)]
@@ -234,7 +235,7 @@ def _pull_rows(stage: AbstractStage, x: State, rows: State) -> State:
 def _whitened(precision: Array, rows: State) -> State:
     """Q = K^-1 B, K K^T = I + γ^-1 B B^T; leaves (out, batch, ...)."""
     flats = [leaf.reshape(*leaf.shape[:2], -1) for leaf in jax.tree.leaves(rows)]
-    gram = sum(jnp.einsum("ibu,jbu->bij", flat, flat) for flat in flats) / precision
+    gram = sum(jnp.einsum("ibu,jbu->bij", flat, flat, precision=FULL) for flat in flats) / precision
     roots = jnp.linalg.cholesky(jnp.eye(gram.shape[-1], dtype=gram.dtype) + gram)
 
     def solve(leaf: Array) -> Array:
@@ -249,7 +250,7 @@ def _shrunk(precision: Array, rows: State, vector: State) -> State:
     """γ S^-1 v = v − γ^-1 Q^T Q v."""
     products = jax.tree.map(lambda q, v: jnp.sum(q * v, axis=tuple(range(2, q.ndim))), rows, vector)
     along = sum(jax.tree.leaves(products)) / precision
-    return jax.tree.map(lambda q, v: v - jnp.einsum("ob,ob...->b...", along, q), rows, vector)
+    return jax.tree.map(lambda q, v: v - jnp.einsum("ob,ob...->b...", along, q, precision=FULL), rows, vector)
 
 
 @eqx.filter_jit
