@@ -7,7 +7,7 @@
     unrolled    every layer written out: compile time grows with depth
     two_devices the batch split over two host devices, each with one thread
 
-    python -m benchmarks.loops [--sizes 128x8 128x32 512x32 128x128] [--turns 20]
+    python -m benchmarks.loops [--sizes 128x8 128x32 512x32 128x128] [--ways scan blocks] [--turns 20]
 
 Prints milliseconds (median) and seconds of compilation, and writes results/loops_<date>.json.
 """
@@ -21,6 +21,7 @@ import sys
 import time
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from ._settings import BATCH, Size
 
@@ -54,7 +55,7 @@ def iteration(way: str, depth: int):
     return run
 
 
-def measure(way: str, size: Size, turns: int) -> dict[str, float]:
+def measure(way: str, size: Size, turns: int) -> dict[str, Any]:
     """In a process of its own: devices are chosen before JAX starts."""
     if way == "two_devices":
         os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2 --xla_cpu_multi_thread_eigen=false"
@@ -78,7 +79,8 @@ def measure(way: str, size: Size, turns: int) -> dict[str, float]:
         arrays = [jax.device_put(array, NamedSharding(mesh, part)) for array, part in zip(arrays, parts, strict=True)]
     arrays[1] = arrays[1] * 0.01
     began = time.perf_counter()
-    call = jax.jit(iteration(way, depth)).lower(*arrays).compile()
+    with jax.default_matmul_precision("float32"):
+        call = jax.jit(iteration(way, depth)).lower(*arrays).compile()
     compiled = time.perf_counter() - began
     jax.block_until_ready(call(*arrays))
     taken = []
@@ -90,6 +92,7 @@ def measure(way: str, size: Size, turns: int) -> dict[str, float]:
         "ms": 1e3 * median(taken),
         "compile_s": compiled,
         "gflops": 4e-9 * depth * BATCH * size.width**2 / median(taken),
+        "device": jax.devices()[0].device_kind,
     }
 
 
@@ -97,6 +100,7 @@ def main() -> None:
     """Every way at every size, rounds in turns."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", nargs="+", default=["128x8", "128x32", "512x32", "128x128"])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--turns", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--one", nargs=2, metavar=("WAY", "SIZE"), help=argparse.SUPPRESS)
@@ -104,19 +108,22 @@ def main() -> None:
     if values.one:
         print(json.dumps(measure(values.one[0], Size.parse(values.one[1]), values.turns)))
         return
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    found: dict[str, dict[str, dict[str, Any]]] = {}
     for size in values.sizes:
-        rounds: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+        rounds: dict[str, list[dict[str, Any]]] = {way: [] for way in values.ways}
         for _ in range(values.rounds):
-            for way in WAYS:
+            for way in values.ways:
                 words = [sys.executable, "-m", "benchmarks.loops", "--one", way, size, "--turns", str(values.turns)]
                 done = subprocess.run(words, capture_output=True, text=True, check=True)
                 rounds[way].append(json.loads(done.stdout))
-        found[size] = {way: {key: median(r[key] for r in rows) for key in rows[0]} for way, rows in rounds.items()}
+        found[size] = {
+            way: {key: rows[0][key] if key == "device" else median(r[key] for r in rows) for key in rows[0]}
+            for way, rows in rounds.items()
+        }
         shown = "  ".join(
             f"{way} {row['ms']:.3g} ms (compile {row['compile_s']:.2f} s)" for way, row in found[size].items()
         )
-        print(f"{size:8s} {shown}", flush=True)
+        print(f"{size:8s} {shown}, {found[size][values.ways[0]]['device']}", flush=True)
     stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H%M")
     (RESULTS / f"loops_{stamp}.json").write_text(json.dumps(found, indent=1) + "\n")
 

@@ -235,3 +235,22 @@ def test_dense_stage_by_hand():
     # relu (1, 0) -> W (1, 3) / 4 + 2 b = (1.25, -0.25), plus the skip around all of it.
     assert stage(jnp.array([[1.0, -2.0]])).tolist() == [[2.25, -2.25]]
     assert stage(jnp.array([[1.0, -2.0]]), key=jax.random.key(0), train=False).tolist() == [[2.25, -2.25]]
+
+
+@pytest.mark.parametrize(("backend", "block"), [("cpu", 1), ("gpu", 4)])
+@pytest.mark.parametrize("depth", [4, 6, 11])
+def test_a_turn_of_the_loop_visits_a_block(monkeypatch, backend, block, depth):
+    """Fewer stages than a block, as many, and a number that no block divides, against the plain loop."""
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    built, x = build(residual=True, depth=depth), x_of()
+    network, layers = built.network, unrolled(built.network)
+    program = jax.make_jaxpr(lambda x: forward(network, x))(x)
+    loops = [equation.params["unroll"] for equation in program.eqns if equation.primitive.name == "scan"]
+    assert loops == [block]
+    *hidden, prediction = forward(network, x)
+    plain = walk(layers, x)
+    assert distance([*stacked(tuple(hidden)), prediction[0]], plain) < EXACT
+    c = random_like(prediction[0], 3)
+    errors = [jnp.zeros_like(h) for h in plain[:-1]]
+    _, pull = jax.vjp(lambda e: plain_perturbed(layers, x, e)[1], errors)
+    assert distance(stacked(pullback(network, tuple(hidden), c)), pull(c)[0]) < EXACT

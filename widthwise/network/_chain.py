@@ -20,6 +20,9 @@ from ._stage import AbstractStage, State
 
 States = tuple[State, ...]
 
+# How many stages a turn of the loop visits: a GPU waits at every turn, a CPU is no faster (docs/performance.md).
+BLOCKS = {"gpu": 4}
+
 
 class Segment(eqx.Module):
     """A run of identical stages stacked along depth.
@@ -98,7 +101,7 @@ def sweep(
         # A loop of one turn costs a loop's copies; the ends of every chain are such segments.
         carry, out = visit(carry, jax.tree.map(lambda leaf: leaf[0], (arrays, *rows)))
         return carry, jax.tree.map(lambda leaf: leaf[None], out)
-    return jax.lax.scan(visit, carry, (arrays, *rows), reverse=reverse)
+    return jax.lax.scan(visit, carry, (arrays, *rows), reverse=reverse, unroll=BLOCKS.get(jax.default_backend(), 1))
 
 
 def each(fn: Callable[..., Any], segment: Segment, *rows: Any) -> Any:
