@@ -157,7 +157,9 @@ def test_stacked_equals_unrolled(kind):
     )
     assert len(segments) > len(whole.segments)
     unrolled = Network(segments, whole.in_size, whole.out_size, whole.image_shape)
-    np.testing.assert_allclose(unrolled(batch.x), whole(batch.x), rtol=1e-13)
+    expected = np.asarray(whole(batch.x))
+    # Of the largest output: one that nearly cancels has as large an error as the others.
+    np.testing.assert_allclose(unrolled(batch.x), expected, rtol=0, atol=1e-13 * np.abs(expected).max())
     rule = PredictiveCoding(ErrorDescent(iterations=4, tolerance=1e-12))
     found = []
     for network in (whole, unrolled):

@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._errors import InputError
+from .._product import in_full
 from ._linear_equilibrium import Matrices, Precisions, downstream, fixed_point_errors, misfit_of
 
 
@@ -37,6 +38,7 @@ class LimitCosines(NamedTuple):
     gauss_newton: Float[Array, "hidden batch"]
 
 
+@in_full
 def gradient_descent_errors(
     matrices: Matrices, precisions: Precisions, x: Float[Array, "batch in"], y: Float[Array, "batch out"]
 ) -> list[Float[Array, "batch _"]]:
@@ -55,6 +57,7 @@ def gradient_descent_errors(
     return [precisions[-1] / precision * misfit @ P for precision, P in layers]
 
 
+@in_full
 def gauss_newton_errors(
     matrices: Matrices, x: Float[Array, "batch in"], y: Float[Array, "batch out"]
 ) -> list[Float[Array, "batch _"]]:
@@ -72,6 +75,7 @@ def gauss_newton_errors(
     return [misfit @ jnp.linalg.pinv(P).T for P in downstream(matrices)[:-1]]
 
 
+@in_full
 def clamped_output_errors(
     matrices: Matrices, precisions: Precisions, x: Float[Array, "batch in"], y: Float[Array, "batch out"]
 ) -> list[Float[Array, "batch _"]]:
@@ -92,6 +96,7 @@ def clamped_output_errors(
     return [*(multiplier @ P / precision for precision, P in layers), jnp.zeros_like(y)]
 
 
+@in_full
 def limit_cosines(
     matrices: Matrices, precisions: Precisions, x: Float[Array, "batch in"], y: Float[Array, "batch out"]
 ) -> LimitCosines:
@@ -113,6 +118,7 @@ def limit_cosines(
     )
 
 
+@in_full
 def wide_limit_cosines(
     gram: Float[Array, "out out"], strength: float | Float[Array, ""], misfit: Float[Array, "batch out"]
 ) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
@@ -139,6 +145,7 @@ def wide_limit_cosines(
     return descent / size, newton / size
 
 
+@in_full
 def single_sweep_errors(
     matrices: Matrices,
     precisions: Precisions,

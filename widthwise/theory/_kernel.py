@@ -24,12 +24,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._errors import InputError
+from .._product import in_full
 from ..network import Built, LeafScaling, Network
 
 # Below this fraction of the largest, an eigenvalue of a kernel is a direction that rounding alone would train.
 ROUNDING = 1e-12
 
 
+@in_full
 def neural_tangent_kernel(
     built: Built, x: Float[Array, "batch *in"], other: Float[Array, "others *in"] | None = None
 ) -> Float[Array, "rows columns"]:
@@ -65,6 +67,7 @@ def neural_tangent_kernel(
     return jax.lax.map(column, jnp.eye(flat.size, dtype=flat.dtype)).T
 
 
+@in_full
 def kernel_flow(
     kernel: Float[Array, "train train"],
     misfit: Float[Array, " train"],

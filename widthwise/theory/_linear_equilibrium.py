@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._errors import InputError
+from .._product import in_full
 from ..network import Dense, Network
 
 Matrices = Sequence[Float[Array, "_ _"]]
@@ -51,6 +52,7 @@ def effective_matrices(network: Network) -> list[Float[Array, "_ _"]]:
     return matrices
 
 
+@in_full
 def curvature_matrix(matrices: Matrices, precisions: Precisions) -> Float[Array, "out out"]:
     """C, the curvature of the output loss seen through the hidden layers; its norm is how far PC is from BP.
 
@@ -66,6 +68,7 @@ def curvature_matrix(matrices: Matrices, precisions: Precisions) -> Float[Array,
     return sum(precisions[-1] / precision * P @ P.T for precision, P in layers)
 
 
+@in_full
 def rescaling(matrices: Matrices, precisions: Precisions) -> Float[Array, "out out"]:
     """S, by which inference rescales the loss.
 
@@ -81,6 +84,7 @@ def rescaling(matrices: Matrices, precisions: Precisions) -> Float[Array, "out o
     return sum(P @ P.T / precision for precision, P in layers)
 
 
+@in_full
 def fixed_point_errors(
     matrices: Matrices,
     precisions: Precisions,
@@ -104,6 +108,7 @@ def fixed_point_errors(
     return [precisions[-1] / precision * top @ P for precision, P in layers]
 
 
+@in_full
 def equilibrated_energy(
     matrices: Matrices,
     precisions: Precisions,
@@ -124,6 +129,7 @@ def equilibrated_energy(
     return 0.5 * jnp.sum(misfit * jnp.linalg.solve(rescaling(matrices, precisions), misfit.T).T, axis=-1)
 
 
+@in_full
 def activity_hessian(matrices: Matrices, precisions: Precisions) -> Float[Array, "units units"]:
     """H = ∂²F/∂h² over all hidden units, h_1 first: block tridiagonal, dense, the same for every example.
 
@@ -147,6 +153,7 @@ def activity_hessian(matrices: Matrices, precisions: Precisions) -> Float[Array,
     return hessian
 
 
+@in_full
 def dense_equilibrium(
     matrices: Matrices,
     precisions: Precisions,
@@ -171,6 +178,7 @@ def dense_equilibrium(
     return jnp.split(settled, ends[1:-1], axis=1)
 
 
+@in_full
 def equilibrium_weight_gradients(
     matrices: Matrices,
     precisions: Precisions,
@@ -197,6 +205,7 @@ def equilibrium_weight_gradients(
     return gradients
 
 
+@in_full
 def downstream(matrices: Matrices) -> list[Float[Array, "out _"]]:
     """P_1 … P_L, the Jacobians ∂f/∂h_l = A_L ⋯ A_{l+1}."""
     products = [jnp.eye(matrices[-1].shape[0], dtype=matrices[-1].dtype)]
@@ -205,6 +214,7 @@ def downstream(matrices: Matrices) -> list[Float[Array, "out _"]]:
     return products[::-1]
 
 
+@in_full
 def misfit_of(
     matrices: Matrices, x: Float[Array, "batch in"], y: Float[Array, "batch out"]
 ) -> Float[Array, "batch out"]:

@@ -8,10 +8,10 @@ from jax.lax import Precision
 from science.oracles import LOSSES, batch_of, build
 
 from widthwise import algorithms as rules
+from widthwise import theory
 from widthwise.config import RELAXATIONS, found
 from widthwise.network import cnn, forward
 from widthwise.parameterization import parameterization
-from widthwise.theory import curvature_norm, gauss_newton_product, gauss_newton_rows, gauss_newton_solve
 
 KEY = jax.random.key(0)
 MSE = LOSSES["mse"][0]
@@ -78,8 +78,42 @@ def test_conditioning_rounds_no_factors(float32):
 
     def compute(problem):
         point = problem.start()
-        rows = gauss_newton_rows(problem, point)
-        along = gauss_newton_solve(problem, point, rows, point.states)
-        return gauss_newton_product(problem, point, along), curvature_norm(problem, point)
+        rows = theory.gauss_newton_rows(problem, point)
+        along = theory.gauss_newton_solve(problem, point, rows, point.states)
+        return theory.gauss_newton_product(problem, point, along), theory.curvature_norm(problem, point)
 
     all_full(compute, problem)
+
+
+# What each closed form takes of a linear network: matrices, precisions and a batch.
+CLOSED = {
+    "curvature_matrix": "mp",
+    "rescaling": "mp",
+    "fixed_point_errors": "mpxy",
+    "equilibrated_energy": "mpxy",
+    "activity_hessian": "mp",
+    "dense_equilibrium": "mpxy",
+    "equilibrium_weight_gradients": "mpxy",
+    "gradient_descent_errors": "mpxy",
+    "gauss_newton_errors": "mxy",
+    "clamped_output_errors": "mpxy",
+    "limit_cosines": "mpxy",
+}
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_no_closed_form_rounds_its_factors(float32, name):
+    x, y = (array.astype(jnp.float32) for array in batch_of("mse"))
+    matrices = theory.effective_matrices(build(activation="linear", bias=False).network)
+    given = {"m": matrices, "p": [1.0, 0.5, 2.0, 1.5], "x": x, "y": y}
+    all_full(getattr(theory, name), *(given[letter] for letter in CLOSED[name]))
+
+
+def test_no_other_closed_form_rounds_its_factors(float32):
+    x, y = (array.astype(jnp.float32) for array in batch_of("mse"))
+    built = build(activation="linear", bias=False)
+    matrices = theory.effective_matrices(built.network)
+    all_full(lambda m, x, y: theory.single_sweep_errors(m, [1.0] * 4, [0.1] * 3, x, y), matrices, x, y)
+    all_full(theory.wide_limit_cosines, jnp.eye(3) + 0.1, jnp.asarray(2.0), y)
+    all_full(lambda x: theory.neural_tangent_kernel(built, x), x)
+    all_full(lambda kernel, misfit: theory.kernel_flow(kernel, misfit, 1.0), jnp.eye(3) + 0.1, y[0])
