@@ -136,8 +136,8 @@ DEFECTS = (
     Defect(
         "elimination of a layer without its precision",
         "theory/_conditioning.py",
-        'gram = sum(jnp.einsum("ibu,jbu->bij", flat, flat) for flat in flats) / precision',
-        'gram = sum(jnp.einsum("ibu,jbu->bij", flat, flat) for flat in flats)',
+        'gram = sum(jnp.einsum("ibu,jbu->bij", flat, flat, precision=FULL) for flat in flats) / precision',
+        'gram = sum(jnp.einsum("ibu,jbu->bij", flat, flat, precision=FULL) for flat in flats)',
         ("tests/theory/test_conditioning.py::test_the_inverse_inverts",),
     ),
     Defect(
