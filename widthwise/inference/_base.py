@@ -191,8 +191,11 @@ def pushed(problem: Problem, point: Point, errors: States) -> Float[Array, "batc
 
 def relative_residual(problem: Problem, start: Point, point: Point) -> Float[Array, " batch"]:
     """‖∇_e F‖ / ‖∇_e F at the forward pass‖ in error space, per example; 0/0 = 0."""
-    here = square_norm(problem.gradient(point))
-    return relative(here, square_norm(problem.gradient(start)))
+    here, there = (square_norm(problem.gradient(at)) for at in (point, start))
+    # A prediction computed twice may differ in its last place, beside a gradient of 0 infinitely far.
+    energy, before = problem.descended(point), problem.descended(start)
+    still = (there == 0) & (jnp.abs(energy - before) <= problem.rounding(point, energy))
+    return relative(jnp.where(still, 0.0, here), there)
 
 
 def relative(here: Float[Array, " batch"], there: Float[Array, " batch"]) -> Float[Array, " batch"]:
