@@ -6,11 +6,12 @@ import jax.numpy as jnp
 import pytest
 from jax.lax import Precision
 from science.oracles import LOSSES, batch_of, build
+from science.programs import every_equation
 
 from widthwise import algorithms as rules
 from widthwise import theory
 from widthwise.config import RELAXATIONS, found
-from widthwise.network import cnn, forward
+from widthwise.network import cnn, forward, own_network
 from widthwise.parameterization import parameterization
 
 KEY = jax.random.key(0)
@@ -30,25 +31,17 @@ RULES = {
 }
 
 
-def products(jaxpr):
-    """The precisions of all products and convolutions of a program, inner programs included."""
-    held = []
-    for equation in jaxpr.eqns:
-        if equation.primitive.name in ("dot_general", "conv_general_dilated"):
-            held.append(equation.params["precision"])
-        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
-            inner = getattr(inner, "jaxpr", inner)
-            held += products(inner) if hasattr(inner, "eqns") else []
-    return held
-
-
 def all_full(function, *arguments):
+    """Every product and convolution of a program keeps its factors."""
     arrays, static = eqx.partition(arguments, eqx.is_array)
-    held = products(
-        jax.make_jaxpr(lambda arrays: eqx.filter(function(*eqx.combine(arrays, static)), eqx.is_array))(arrays).jaxpr
-    )
-    assert held
-    assert set(held) == {(Precision.HIGHEST, Precision.HIGHEST)}
+    program = jax.make_jaxpr(lambda arrays: eqx.filter(function(*eqx.combine(arrays, static)), eqx.is_array))(arrays)
+    products = [
+        equation.params["precision"]
+        for equation in every_equation(program.jaxpr)
+        if equation.primitive.name in ("dot_general", "conv_general_dilated")
+    ]
+    assert products
+    assert set(products) == {(Precision.HIGHEST, Precision.HIGHEST)}
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -70,6 +63,17 @@ def test_no_convolution_rounds_its_factors(float32, monkeypatch, backend):
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     built = cnn((8, 8, 1), 4, 3, depth=3, table=parameterization("mup"), key=KEY)
     all_full(forward, built.network, jnp.ones((2, 8, 8, 1)))
+
+
+def test_no_module_of_ones_own_rounds_its_factors(float32):
+    def make(width, key):
+        first, last = jax.random.split(key)
+        return [eqx.nn.Linear(5, width, key=first), eqx.nn.Linear(width, 3, key=last)]
+
+    built = own_network(make, 5, 8, table=parameterization("mup"), key=KEY)
+    batch = jax.tree.map(lambda array: array.astype(jnp.float32), batch_of("mse"))
+    rule = rules.PredictiveCoding()
+    all_full(lambda learner, batch: rule.grads(learner, batch, MSE, key=KEY), rule.init(built, key=KEY), batch)
 
 
 def test_conditioning_rounds_no_factors(float32):

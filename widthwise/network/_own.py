@@ -28,6 +28,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from .._errors import InputError, expect, unknown
+from .._product import in_full
 from ..parameterization import Parameterization, Role, Size, growth
 from ._build import LARGEST, Built, label
 from ._chain import Network, Segment
@@ -48,7 +49,7 @@ class Own(AbstractStage):
 
     def __call__(self, x: State, *, key: PRNGKeyArray | None = None, train: bool = True) -> State:
         """The module on every example; it is not told whether it trains, so `key` and `train` change nothing."""
-        return jax.vmap(self.module)(x)
+        return in_full(jax.vmap(self.module))(x)
 
 
 def own_network(

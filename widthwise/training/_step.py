@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from .._errors import InputError
 from .._loss import Loss
+from .._product import in_full
 from ..algorithms import AbstractAlgorithm, Batch, Learner, Metrics
 from ..network import calibrated
 from ._devices import Split
@@ -59,30 +60,30 @@ def make_step(
     algorithm's own diagnostics (cosine to backprop, curvature) are measured where it is true, NaN where not.
     """
 
+    # A rule or a module of one's own must not round its factors either.
+    @in_full
     def step(
         state: TrainState, batch: Batch, key: PRNGKeyArray, sample: Bool[Array, ""] | None = None
     ) -> tuple[TrainState, Metrics]:
-        # Accelerators would otherwise multiply in TF32, whose rounding drowns the residual.
-        with jax.default_matmul_precision("float32"):
-            network = calibrated(state.learner.network, batch.x)
-            learner = eqx.tree_at(lambda held: held.network, state.learner, network)
-            learner = algorithm.prepare(learner, batch, key=jax.random.fold_in(key, PREPARING))
-            gradients, metrics = algorithm.grads(learner, batch, loss, key=key)
-            if sample is not None:
-                metrics = metrics | _at_samples(
-                    sample, lambda: algorithm.diagnose(learner, batch, loss, gradients, key=key)
-                )
-            parameters = eqx.filter(learner.network, eqx.is_inexact_array)
-            # Optax's schedules mix floats with the integer count, which strict promotion forbids.
-            with jax.numpy_dtype_promotion("standard"):
-                rate = (state.rate * schedule(state.step)).astype(state.rate.dtype)
-            updates, memory = optimizer.update(gradients, state.memory, parameters, rate=rate)
-            if algorithm.pretraining:
-                # The step count alone decides, so that a resumed run knows where it is.
-                learns = state.step >= algorithm.pretraining
-                updates = jax.tree.map(lambda u: jnp.where(learns, u, 0), updates)
-                memory = jax.tree.map(lambda new, old: jnp.where(learns, new, old), memory, state.memory)
-            network = eqx.apply_updates(learner.network, updates)
+        network = calibrated(state.learner.network, batch.x)
+        learner = eqx.tree_at(lambda held: held.network, state.learner, network)
+        learner = algorithm.prepare(learner, batch, key=jax.random.fold_in(key, PREPARING))
+        gradients, metrics = algorithm.grads(learner, batch, loss, key=key)
+        if sample is not None:
+            metrics = metrics | _at_samples(
+                sample, lambda: algorithm.diagnose(learner, batch, loss, gradients, key=key)
+            )
+        parameters = eqx.filter(learner.network, eqx.is_inexact_array)
+        # Optax's schedules mix floats with the integer count, which strict promotion forbids.
+        with jax.numpy_dtype_promotion("standard"):
+            rate = (state.rate * schedule(state.step)).astype(state.rate.dtype)
+        updates, memory = optimizer.update(gradients, state.memory, parameters, rate=rate)
+        if algorithm.pretraining:
+            # The step count alone decides, so that a resumed run knows where it is.
+            learns = state.step >= algorithm.pretraining
+            updates = jax.tree.map(lambda u: jnp.where(learns, u, 0), updates)
+            memory = jax.tree.map(lambda new, old: jnp.where(learns, new, old), memory, state.memory)
+        network = eqx.apply_updates(learner.network, updates)
         learner = eqx.tree_at(lambda held: held.network, learner, network)
         return TrainState(learner, memory, state.step + 1, state.rate), metrics
 
