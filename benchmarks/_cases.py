@@ -183,7 +183,6 @@ def _inference(built: Built, rule: PredictiveCoding, batch: Batch) -> tuple[Any,
     def run(arrays: Any, network: Any, batch: Batch) -> Any:
         rule = eqx.combine(arrays, rule_static)
         problem = rule.problem(Learner(eqx.combine(network, network_static)), batch, mse)
-        with jax.default_matmul_precision("float32"):
-            return rule.relaxation(problem, problem.start())
+        return rule.relaxation(problem, problem.start())
 
     return run, (rule_arrays, network_arrays, batch)

@@ -29,8 +29,7 @@ def update(built: Built, spec: str, batch: Batch) -> Update:
 
     @eqx.filter_jit
     def compute(network: Network, batch: Batch) -> Any:
-        with jax.default_matmul_precision("float32"):
-            return rule.grads(Learner(network), batch, mse, key=jax.random.key(0))
+        return rule.grads(Learner(network), batch, mse, key=jax.random.key(0))
 
     gradients, metrics = compute(built.network, batch)
     found = {name: float(value) for name, value in metrics.items()}

@@ -117,10 +117,9 @@ def descended(built: Built, batch: Batch, rate: float) -> dict[str, np.ndarray]:
     @eqx.filter_jit
     def compute(network: Network, batch: Batch) -> Any:
         learner = Learner(network)
-        with jax.default_matmul_precision("float32"):
-            problem = rule.problem(learner, batch, mse)
-            point, _ = rule.relaxation(problem, problem.start())
-            return point.states, rule.grads(learner, batch, mse, key=jax.random.key(0))[0]
+        problem = rule.problem(learner, batch, mse)
+        point, _ = rule.relaxation(problem, problem.start())
+        return point.states, rule.grads(learner, batch, mse, key=jax.random.key(0))[0]
 
     states, gradients = compute(built.network, batch)
     adam = optax.adam(1.0)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from science.oracles import LOSSES, batch_of, build, distance, half_square
 from science.pairs import pair_network, plain_energy, plain_walk, unstacked
+from science.programs import every_equation
 
 import widthwise.network
 from widthwise._errors import InputError
@@ -279,24 +280,13 @@ def test_unweighted_output_loss_changes_the_readout_alone():
 
 
 def test_programs_do_not_grow_with_depth():
-    def count(jaxpr):
-        total = len(jaxpr.eqns)
-        for equation in jaxpr.eqns:
-            for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
-                inner = getattr(inner, "jaxpr", inner)
-                total += count(inner) if hasattr(inner, "eqns") else 0
-        return total
-
     def size(depth, relaxation):
         built = build(residual=True, depth=depth)
         learner = Backprop().init(built, key=KEY)
         arrays, static = eqx.partition(learner, eqx.is_array)
         pc = PredictiveCoding(relaxation)
-        return count(
-            jax.make_jaxpr(lambda a, b: jax.tree.leaves(pc.grads(eqx.combine(a, static), b, MSE, key=KEY)[0]))(
-                arrays, batch_of("mse")
-            ).jaxpr
-        )
+        program = jax.make_jaxpr(lambda a, b: jax.tree.leaves(pc.grads(eqx.combine(a, static), b, MSE, key=KEY)[0]))
+        return len(list(every_equation(program(arrays, batch_of("mse")).jaxpr)))
 
     for relaxation in (ErrorDescent(), ActivityDescent(), SequentialSweep()):
         assert size(8, relaxation) == size(128, relaxation) > 50

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from science.oracles import PHI, build, distance, stacked, unrolled, walk
 from science.pairs import pair_network, plain_walk, unstacked
+from science.programs import every_equation
 
 from widthwise._errors import InputError
 from widthwise.network import (
@@ -177,24 +178,16 @@ def test_states_may_be_pairs(depth):
         assert distance(found, expected) < EXACT
 
 
-def equations(jaxpr):
-    """How many equations a program has, inner programs included."""
-    count = 0
-    for equation in jaxpr.eqns:
-        count += 1
-        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
-            inner = getattr(inner, "jaxpr", inner)
-            count += equations(inner) if hasattr(inner, "eqns") else 0
-    return count
-
-
 def test_programs_do_not_grow_with_depth():
     def size(depth):
         network, x = build(residual=True, depth=depth).network, x_of()
         *hidden, prediction = forward(network, x)
         return [
-            equations(jax.make_jaxpr(lambda x: forward(network, x))(x).jaxpr),
-            equations(jax.make_jaxpr(lambda c: pullback(network, tuple(hidden), c))(prediction[0]).jaxpr),
+            len(list(every_equation(jax.make_jaxpr(traced)(value).jaxpr)))
+            for traced, value in (
+                (lambda x: forward(network, x), x),
+                (lambda c: pullback(network, tuple(hidden), c), prediction[0]),
+            )
         ]
 
     assert size(8) == size(128)
