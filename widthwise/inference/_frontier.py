@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..network import AbstractStage, State, States, above, below, stage_at
+from ..network import AbstractStage, Segment, State, States, above, below, stage_at
 from ._base import Point, Problem, scaled
 
 # So few steps are written out: a loop's copies of what it reads cost as much as a step on three layers.
@@ -83,7 +83,11 @@ def _pass(problem: Problem, start: Point, seen: States, rate: Array, steps: int 
             return _put(own, row, moved), sent
 
         if last > 0:
-            states[index], feeding = jax.lax.fori_loop(bottom, last, visit, (states[index], feeding))
+            fresh = (lowest >= 0) & (lowest < last)
+            known = _row(start.states[index + 1], bottom)
+            carry = _reach(fresh, segment, bottom, states[index], feeding, known, gamma, rate)
+            bottom = jnp.where(fresh, bottom + 1, bottom)
+            states[index], feeding = jax.lax.fori_loop(bottom, last, visit, carry)
         error = _error_above(problem, states[index + 1 :])
         h = _row(states[index], last)
         moved, sent = _move(stage_at(segment, last), h, feeding, error, gamma, rate)
@@ -93,17 +97,50 @@ def _pass(problem: Problem, start: Point, seen: States, rate: Array, steps: int 
     return tuple(states)
 
 
+def _reach(
+    fresh: bool | Array,
+    segment: Segment,
+    row: Array,
+    own: State,
+    feeding: State,
+    known: State,
+    gamma: Array,
+    rate: Array,
+) -> tuple[State, State]:
+    """The segment with one layer moved for the first time, if it is, and what it feeds to the layer above.
+
+    Nothing below has moved, so the prediction made from it is still the forward pass's: one product less, of the two.
+
+    **Arguments:** `fresh`: whether a step reaches the layer for the first time; `row`: its own; `known`: f_{l+1}.
+    """
+    h, target = _row(own, row), _row(own, row + 1)
+
+    def move() -> tuple[State, State]:
+        stage = stage_at(segment, row)
+        return _move(stage, h, feeding, lambda f: jax.tree.map(jnp.subtract, target, f), gamma, rate, known)
+
+    moved, sent = jax.lax.cond(fresh, move, lambda: (h, feeding))
+    return _put(own, row, moved), sent
+
+
 def _move(
-    stage: AbstractStage, h: State, feeding: State, error: Callable[[State], State], gamma: Array, rate: Array
+    stage: AbstractStage,
+    h: State,
+    feeding: State,
+    error: Callable[[State], State],
+    gamma: Array,
+    rate: Array,
+    known: State | None = None,
 ) -> tuple[State, State]:
     """One layer moved, and the weighted error of the layer above it.
 
         h − s (γ_l e_l − J_{l+1}^T γ_{l+1} e_{l+1}),   γ_{l+1} e_{l+1}
 
-    **Arguments:** `stage`: f_{l+1}; `feeding`: γ_l e_l; `error`: e_{l+1} of a prediction; `gamma`: γ_{l+1}.
+    **Arguments:** `stage`: f_{l+1}; `feeding`: γ_l e_l; `error`: e_{l+1} of a prediction; `gamma`: γ_{l+1};
+    `known`: the prediction f_{l+1}(h) where it is known, and then not computed.
     """
     prediction, pull = jax.vjp(stage, h)
-    sent = _weighted(gamma, error(prediction))
+    sent = _weighted(gamma, error(prediction if known is None else known))
     back = pull(sent)[0]
     return jax.tree.map(lambda h, w, b: h - rate * (w - b), h, feeding, back), sent
 
