@@ -75,3 +75,4 @@ for activation in ${ACTIVATIONS:-tanh relu}; do
     sweep "${activation}_$name" $SETTLED --activation "$activation" $flags
   done
 done
+rm -f results/hidden_slowed.json
