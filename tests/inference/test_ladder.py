@@ -35,6 +35,7 @@ from widthwise.inference import (
     QuasiNewton,
 )
 from widthwise.inference._quasi_newton import Memory, _direction
+from widthwise.network import Segment
 
 KEY = jax.random.key(0)
 SEARCHES = {
@@ -147,12 +148,34 @@ def test_quasi_newton_direction():
     assert bool(jnp.all(dots(u, by_u) > 0))
 
 
-@pytest.mark.parametrize(("pairs", "steps"), [(False, 1), (False, 3), (False, 5), (False, 9), (True, 1), (True, 2)])
-def test_the_frontier_is_the_literal_algorithm(pairs, steps):
+def in_two(problem, first):
+    """The same problem, its middle segment of stages in two."""
+    head, middle, top = problem.network.segments
+    parts = [
+        Segment(jax.tree.map(lambda leaf, part=part: leaf[part], middle.stages), size)
+        for part, size in ((slice(first), first), (slice(first, None), middle.depth - first))
+    ]
+    network = eqx.tree_at(lambda net: net.segments, problem.network, (head, *parts, top))
+    low, here, last = problem.precisions
+    return Problem(network, (low, here, here, last), problem.x, problem.y, problem.loss)
+
+
+# Up to eight layers are visited one by one, more in a loop.
+@pytest.mark.parametrize(
+    ("kind", "depth", "steps"),
+    [("plain", 6, steps) for steps in (1, 3, 5, 6, 9)]
+    + [("plain", 12, steps) for steps in (8, 9, 11, 12, 15)]
+    + [("in two", 14, steps) for steps in (7, 9, 13, 14)]
+    + [("pairs", 3, 1), ("pairs", 3, 2), ("pairs", 3, 7), ("pairs", 11, 9), ("pairs", 11, 14)],
+)
+def test_the_frontier_is_the_literal_algorithm(kind, depth, steps):
     """One pass over the reached layers against all layers at once, whatever T; chains whose states change shape too."""
-    problem = problem_of(residual=True, depth=6)
-    if pairs:
-        problem = Problem(pair_network(depth=3)[0], problem.precisions, *batch_of("mse"), LOSSES["mse"][0])
+    if kind == "pairs":
+        precisions = tuple(jnp.asarray(gamma) for gamma in (0.8, 1.4, 1.5))
+        problem = Problem(pair_network(depth=depth)[0], precisions, *batch_of("mse"), LOSSES["mse"][0])
+    else:
+        problem = problem_of(residual=True, depth=depth)
+        problem = in_two(problem, 4) if kind == "in two" else problem
     ordered = ActivityDescent(iterations=steps, rate=0.11)
     at_once = ActivityDescent(iterations=steps, rate=0.11, transform=optax.identity())
     (one, settled), (other, expected) = settle(problem, ordered, at_once)

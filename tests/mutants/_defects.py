@@ -176,6 +176,13 @@ DEFECTS = (
         ("tests/inference/test_ladder.py::test_the_frontier_is_the_literal_algorithm",),
     ),
     Defect(
+        "layers predicted by what they saw themselves",
+        "inference/_frontier.py",
+        "predictions = [*initial[1:], start.prediction]",
+        "predictions = [*initial[:-1], start.prediction]",
+        ("tests/inference/test_ladder.py::test_the_frontier_is_the_literal_algorithm",),
+    ),
+    Defect(
         "searches that keep any step",
         "inference/_search.py",
         "turn.active & (energy <= allowed)",

@@ -3,8 +3,8 @@
     step t moves h_{L-1} … h_{L-t};   every layer below is still where the forward pass put it
 
 From below: h_l moves as soon as e_{l+1} has been computed from its old value, so that W_{l+1} is read once for
-prediction and feedback, and the state needs no second copy. Half the work of the literal algorithm at T = L, and the
-same result.
+prediction and feedback, and the state needs no second copy. A layer reached for the first time is predicted as the
+forward pass did, for nothing below it has moved. Half the work of the literal algorithm at T = L, and the same result.
 """
 
 import itertools
@@ -18,22 +18,22 @@ from jaxtyping import Array, Float
 from ..network import AbstractStage, Segment, State, States, above, below, stage_at
 from ._base import Point, Problem, scaled
 
-# So few steps are written out: a loop's copies of what it reads cost as much as a step on three layers.
-UNROLLED = 4
+# So many layers are visited one by one: a loop over them copies the weights of each to read them, and as many
+# products written out run a fifth faster at width 512 (docs/performance.md). More would take longer to compile.
+FEW = 8
 
 
 def descend(problem: Problem, start: Point, rate: Float[Array, ""], steps: int) -> States:
     """The hidden states after `steps` gradient steps from the forward pass `start`, all layers of a step at once."""
+    if min(steps, problem.network.depth - 1) <= FEW:
+        return _one_by_one(problem, start, rate, steps)
 
-    def step(turn: int | Array, seen: States) -> States:
+    def step(turn: Array, seen: States) -> States:
         return _pass(problem, start, seen, rate, turn + 1)
 
-    seen = above(start.states)
     # The first step moves the top layer alone; in a loop it would visit one of every segment.
-    written_out = steps if steps <= UNROLLED else 1
-    for turn in range(written_out):
-        seen = step(turn, seen)
-    return below(seen if written_out == steps else jax.lax.fori_loop(written_out, steps, step, seen))
+    seen = above(_one_by_one(problem, start, rate, 1))
+    return below(jax.lax.fori_loop(1, steps, step, seen))
 
 
 def reached(states: States, steps: Any) -> States:
@@ -52,75 +52,87 @@ def reached(states: States, steps: Any) -> States:
     )
 
 
-def _pass(problem: Problem, start: Point, seen: States, rate: Array, steps: int | Array) -> States:
+def _one_by_one(problem: Problem, start: Point, rate: Array, steps: int) -> States:
+    """The steps, with every layer that they reach an array of its own and no loop over layers."""
+    segments, seen = problem.network.segments[1:], list(above(start.states))
+    places = [(index, row) for index, segment in enumerate(segments) for row in range(segment.depth)][-steps:]
+    stages = [stage_at(segments[index], row) for index, row in places]
+    initial = [_row(seen[index], row) for index, row in places]
+    predictions = [*initial[1:], start.prediction]
+
+    def move(states: list[State], first: int, feeding: State, known: State | None = None) -> list[State]:
+        moved = states[:first]
+        for place in range(first, len(states)):
+            error = _error_to(states[place + 1]) if place + 1 < len(states) else _output_error(problem)
+            gamma = problem.precisions[places[place][0] + 1]
+            state, feeding = _move(stages[place], states[place], feeding, error, gamma, rate, known)
+            moved.append(state)
+            known = None
+        return moved
+
+    def whole(_: Array, states: list[State]) -> list[State]:
+        # Only now is the lowest layer h_1.
+        return move(states, 0, _weighted(problem.precisions[0], _error_to(states[0])(initial[0])))
+
+    states = initial
+    for first in reversed(range(len(places))):
+        states = move(states, first, jax.tree.map(jnp.zeros_like, initial[first]), predictions[first])
+    if steps > len(places):
+        states = jax.lax.fori_loop(len(places), steps, whole, states)
+    for (index, row), state in zip(places, states, strict=True):
+        seen[index] = _put(seen[index], row, state)
+    return below(tuple(seen))
+
+
+def _pass(problem: Problem, start: Point, seen: States, rate: Array, steps: Array) -> States:
     """One gradient step on the top `steps` hidden layers, from below.
 
-    **Arguments:** `seen`: what each stage above the first sees, which is every hidden state once; `steps`: where it is
-    an int, segments that the target has not reached cost nothing.
+    **Arguments:** `seen`: what each stage above the first sees, which is every hidden state once.
     """
     segments, precisions = problem.network.segments[1:], problem.precisions
     states = list(seen)
     # h_1 = f_1(x) + e_1, and f_1(x) does not move.
-    first_error = jax.tree.map(lambda h, f: h[0] - f[0], seen[0], start.states[0])
-    feeding = _weighted(precisions[0], first_error)
+    feeding = _weighted(precisions[0], jax.tree.map(lambda h, f: h[0] - f[0], seen[0], start.states[0]))
     passed = 0
     for index, segment in enumerate(segments):
         gamma, last = precisions[index + 1], segment.depth - 1
         lowest = sum(s.depth for s in segments) - steps - passed
         passed += segment.depth
-        reaches = lowest <= last
-        if reaches is False:
-            # The next segment's lower neighbour is where the forward pass put it.
-            feeding = jax.tree.map(jnp.zeros_like, _row(seen[index + 1], 0))
-            continue
-        bottom = jnp.clip(lowest, 0, last)
-
-        def visit(row: Array, carry: tuple[State, State], segment: Any = segment, gamma: Array = gamma) -> Any:
-            own, feeding = carry
-            h, target = _row(own, row), _row(own, row + 1)
-            stage = stage_at(segment, row)
-            moved, sent = _move(stage, h, feeding, lambda f: jax.tree.map(jnp.subtract, target, f), gamma, rate)
-            return _put(own, row, moved), sent
-
         if last > 0:
-            fresh = (lowest >= 0) & (lowest < last)
-            known = _row(start.states[index + 1], bottom)
-            carry = _reach(fresh, segment, bottom, states[index], feeding, known, gamma, rate)
-            bottom = jnp.where(fresh, bottom + 1, bottom)
-            states[index], feeding = jax.lax.fori_loop(bottom, last, visit, carry)
-        error = _error_above(problem, states[index + 1 :])
+            forward = start.states[index + 1]
+            states[index], feeding = _within(segment, states[index], feeding, forward, lowest, gamma, rate)
+        rest = states[index + 1 :]
+        error = _error_to(_row(rest[0], 0)) if rest else _output_error(problem)
         h = _row(states[index], last)
         moved, sent = _move(stage_at(segment, last), h, feeding, error, gamma, rate)
-        # In a loop the last stage of a segment is visited whether reached or not, and then changes nothing.
-        moved, feeding = _chosen(reaches, (moved, sent), (h, jax.tree.map(jnp.zeros_like, sent)))
+        # The last stage of a segment is visited whether reached or not, and then changes nothing.
+        moved, feeding = _chosen(lowest <= last, (moved, sent), (h, jax.tree.map(jnp.zeros_like, sent)))
         states[index] = _put(states[index], last, moved)
     return tuple(states)
 
 
-def _reach(
-    fresh: bool | Array,
-    segment: Segment,
-    row: Array,
-    own: State,
-    feeding: State,
-    known: State,
-    gamma: Array,
-    rate: Array,
+def _within(
+    segment: Segment, own: State, feeding: State, forward: State, lowest: Array, gamma: Array, rate: Array
 ) -> tuple[State, State]:
-    """The segment with one layer moved for the first time, if it is, and what it feeds to the layer above.
+    """What all stages of a segment but the last see, moved from `lowest` on, and what the last one is fed.
 
-    Nothing below has moved, so the prediction made from it is still the forward pass's: one product less, of the two.
-
-    **Arguments:** `fresh`: whether a step reaches the layer for the first time; `row`: its own; `known`: f_{l+1}.
+    **Arguments:** `own`: what each stage sees; `forward`: what the forward pass predicted from it.
     """
-    h, target = _row(own, row), _row(own, row + 1)
+    last = segment.depth - 1
+    bottom = jnp.clip(lowest, 0, last)
 
-    def move() -> tuple[State, State]:
-        stage = stage_at(segment, row)
-        return _move(stage, h, feeding, lambda f: jax.tree.map(jnp.subtract, target, f), gamma, rate, known)
+    def moved(row: Array, own: State, feeding: State, known: State | None = None) -> tuple[State, State]:
+        return _move(stage_at(segment, row), _row(own, row), feeding, _error_to(_row(own, row + 1)), gamma, rate, known)
 
-    moved, sent = jax.lax.cond(fresh, move, lambda: (h, feeding))
-    return _put(own, row, moved), sent
+    def visit(row: Array, carry: tuple[State, State]) -> tuple[State, State]:
+        h, sent = moved(row, *carry)
+        return _put(carry[0], row, h), sent
+
+    # The layer reached for the first time: one product, not two.
+    fresh = (lowest >= 0) & (lowest < last)
+    known = _row(forward, bottom)
+    h, feeding = jax.lax.cond(fresh, lambda: moved(bottom, own, feeding, known), lambda: (_row(own, bottom), feeding))
+    return jax.lax.fori_loop(jnp.where(fresh, bottom + 1, bottom), last, visit, (_put(own, bottom, h), feeding))
 
 
 def _move(
@@ -145,11 +157,12 @@ def _move(
     return jax.tree.map(lambda h, w, b: h - rate * (w - b), h, feeding, back), sent
 
 
-def _error_above(problem: Problem, rest: list[State]) -> Callable[[State], State]:
-    """The error of a segment's last prediction: to the next segment's first input, or the output error."""
-    if rest:
-        target = _row(rest[0], 0)
-        return lambda f: jax.tree.map(jnp.subtract, target, f)
+def _error_to(target: State) -> Callable[[State], State]:
+    """The error of a prediction of a state."""
+    return lambda f: jax.tree.map(jnp.subtract, target, f)
+
+
+def _output_error(problem: Problem) -> Callable[[State], State]:
     return lambda f: -jax.grad(lambda f: jnp.sum(problem.loss(f, problem.y)))(f)
 
 
