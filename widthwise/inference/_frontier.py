@@ -11,21 +11,24 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..network import AbstractStage, Segment, State, States, above, below, stage_at
+from ..network import AbstractStage, Network, Segment, State, States, above, below, stage_at
 from ._base import Point, Problem, scaled
 
-# So many layers are visited one by one: a loop over them copies the weights of each to read them, and as many
-# products written out run a fifth faster at width 512 (docs/performance.md). More would take longer to compile.
-FEW = 8
+# Layers visited one by one, not in a loop, which copies each layer's weights to read them: a few always, more from so
+# many bytes of weights on (256x256 in float32), where that is worth a longer compilation (docs/performance.md).
+FEW, FEW_LARGE = 4, 8
+LARGE = 2**18
 
 
 def descend(problem: Problem, start: Point, rate: Float[Array, ""], steps: int) -> States:
     """The hidden states after `steps` gradient steps from the forward pass `start`, all layers of a step at once."""
-    if min(steps, problem.network.depth - 1) <= FEW:
+    few = FEW_LARGE if _largest(problem.network) >= LARGE else FEW
+    if min(steps, problem.network.depth - 1) <= few:
         return _one_by_one(problem, start, rate, steps)
 
     def step(turn: Array, seen: States) -> States:
@@ -50,6 +53,16 @@ def reached(states: States, steps: Any) -> States:
         jax.tree.map(lambda leaf, first=first: mask(leaf, first), state)
         for state, first in zip(states, firsts, strict=False)
     )
+
+
+def _largest(network: Network) -> int:
+    """Bytes of the largest layer's weights above the first layer."""
+
+    def of_a_layer(segment: Segment) -> int:
+        arrays = jax.tree.leaves(eqx.filter(segment.stages, eqx.is_array))
+        return sum(array.size * array.dtype.itemsize for array in arrays) // segment.depth
+
+    return max(of_a_layer(segment) for segment in network.segments[1:])
 
 
 def _one_by_one(problem: Problem, start: Point, rate: Array, steps: int) -> States:
