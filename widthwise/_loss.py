@@ -2,10 +2,18 @@
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 Loss = Callable[[Float[Array, "batch out"], Float[Array, "batch out"]], Float[Array, " batch"]]
+
+
+def output_error(
+    loss: Loss, prediction: Float[Array, "batch out"], y: Float[Array, "batch out"]
+) -> Float[Array, "batch out"]:
+    """−∂loss/∂f, which for MSE is y − f."""
+    return -jax.grad(lambda f: jnp.sum(loss(f, y)))(prediction)
 
 
 def mse(prediction: Float[Array, "batch out"], y: Float[Array, "batch out"]) -> Float[Array, " batch"]:

@@ -157,8 +157,8 @@ DEFECTS = (
     Defect(
         "the output target away from the data",
         "algorithms/_target_propagation.py",
-        "*around(states), step * output_error)",
-        "*around(states), -step * output_error)",
+        "*around(states), step * error)",
+        "*around(states), -step * error)",
         ("tests/algorithms/test_target_propagation.py::test_the_sweep_equals_a_plain_loop",),
     ),
     Defect(

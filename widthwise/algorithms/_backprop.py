@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from .._loss import Loss
+from .._loss import Loss, output_error
 from ..network import Network, forward, inputs, pullback
 from ._base import AbstractAlgorithm, Batch, Inference, Learner, Metrics, forward_metrics
 
@@ -27,9 +27,9 @@ class Backprop(AbstractAlgorithm):
     def infer(self, learner: Learner, batch: Batch, loss: Loss, *, key: PRNGKeyArray) -> Inference:
         """Errors are minus the gradients of the loss with respect to the states of the forward pass."""
         *hidden, prediction = forward(learner.network, batch.x)
-        output_error = -jax.grad(lambda f: jnp.sum(loss(f, batch.y)))(prediction[0])
-        errors = (*pullback(learner.network, tuple(hidden), output_error), output_error[None])
-        one = jnp.ones((), output_error.dtype)
+        error = output_error(loss, prediction[0], batch.y)
+        errors = (*pullback(learner.network, tuple(hidden), error), error[None])
+        one = jnp.ones((), error.dtype)
         return Inference(inputs(batch.x, tuple(hidden)), errors, (one,) * len(errors), prediction[0], {})
 
     def grads(self, learner: Learner, batch: Batch, loss: Loss, *, key: PRNGKeyArray) -> tuple[Network, Metrics]:

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._loss import Loss
+from .._loss import Loss, output_error
 from .._positive_solve import positive_solve
 from .._product import FULL, product
 from ..inference import not_negative
@@ -41,14 +41,14 @@ class GaussNewtonTargets(AbstractAlgorithm):
     def infer(self, learner: Learner, batch: Batch, loss: Loss, *, key: PRNGKeyArray) -> Inference:
         """As many pulls of the output's basis as there are outputs, and a system of their size for each example."""
         *hidden, prediction = forward(learner.network, batch.x)
-        output_error = -jax.grad(lambda f: jnp.sum(loss(f, batch.y)))(prediction[0])
-        count, out = output_error.shape
-        basis = jnp.broadcast_to(jnp.eye(out, dtype=output_error.dtype)[:, None], (out, count, out))
+        error = output_error(loss, prediction[0], batch.y)
+        count, out = error.shape
+        basis = jnp.broadcast_to(jnp.eye(out, dtype=error.dtype)[:, None], (out, count, out))
         rows = jax.vmap(lambda direction: pullback(learner.network, tuple(hidden), direction))(basis)
-        errors = tuple(jax.tree.map(lambda leaf: self._least(leaf, output_error), state) for state in rows)
-        one = jnp.ones((), output_error.dtype)
+        errors = tuple(jax.tree.map(lambda leaf: self._least(leaf, error), state) for state in rows)
+        one = jnp.ones((), error.dtype)
         precisions = (one,) * (len(errors) + 1)
-        return Inference(inputs(batch.x, tuple(hidden)), (*errors, output_error[None]), precisions, prediction[0], {})
+        return Inference(inputs(batch.x, tuple(hidden)), (*errors, error[None]), precisions, prediction[0], {})
 
     def _least(self, rows: Float[Array, "out depth batch ..."], error: Float[Array, "batch out"]) -> State:
         """P^T (P P^T + δ I)^-1 e of every layer and example."""

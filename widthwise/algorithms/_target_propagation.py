@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._loss import Loss
+from .._loss import Loss, output_error
 from ..inference import positive
 from ..network import AbstractStage, Built, Network, State, States, around, flat, forward, inputs, sweep
 from ._backprop import Backprop
@@ -69,16 +69,14 @@ class TargetPropagation(AbstractAlgorithm):
     def infer(self, learner: Learner, batch: Batch, loss: Loss, *, key: PRNGKeyArray) -> Inference:
         """The forward pass, and one sweep of targets down."""
         *hidden, prediction = states = forward(learner.network, batch.x)
-        output_error = -jax.grad(lambda f: jnp.sum(loss(f, batch.y)))(prediction[0])
-        step = self._step(output_error.dtype)
-        errors, missed = self._targets(learner, *around(states), step * output_error)
-        one = jnp.ones((), output_error.dtype)
+        error = output_error(loss, prediction[0], batch.y)
+        step = self._step(error.dtype)
+        errors, missed = self._targets(learner, *around(states), step * error)
+        one = jnp.ones((), error.dtype)
         # Every pixel of an image has an error of its own: their mean leaves rates what they are for vectors.
         precisions = (*(one / (step * math.prod(error.shape[2:-1])) for error in errors), one)
         metrics = {"reconstruction": jnp.median(missed)}
-        return Inference(
-            inputs(batch.x, tuple(hidden)), (*errors, output_error[None]), precisions, prediction[0], metrics
-        )
+        return Inference(inputs(batch.x, tuple(hidden)), (*errors, error[None]), precisions, prediction[0], metrics)
 
     def _targets(
         self, learner: Learner, low: States, high: States, shift: Array

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .._errors import InputError
-from .._loss import Loss
+from .._loss import Loss, output_error
 from ..network import Network, States, above, each, forward, perturbed, pullback, square_norm
 
 Precisions = tuple[Float[Array, "..."], ...]
@@ -129,8 +129,12 @@ class Problem(eqx.Module):
         unit = UNITS * jnp.finfo(through.dtype).eps
         return unit * (jnp.abs(energy) + self.precisions[-1] * through)
 
+    def output_error(self, prediction: Float[Array, "batch out"]) -> Float[Array, "batch out"]:
+        """−∂loss/∂f at a prediction, for MSE y − f."""
+        return output_error(self.loss, prediction, self.y)
+
     def _point(self, errors: States, states: States, prediction: Array) -> Point:
-        output_error = -jax.grad(lambda f: jnp.sum(self.loss(f, self.y)))(prediction)
+        output_error = self.output_error(prediction)
         decay = self.activity_decay
         sources = None if decay is None else jax.tree.map(lambda h: decay * h, states)
         pulled = pullback(self.network, states, -scaled(self.precisions[-1], output_error), sources)

@@ -88,8 +88,7 @@ def activity_gradient(problem: Problem, states: States, start: Point) -> States:
 
     def readout(stage: AbstractStage, x: State) -> State:
         prediction, pull = jax.vjp(stage, x)
-        output_error = -jax.grad(lambda f: jnp.sum(problem.loss(f, problem.y)))(prediction)
-        return pull(scaled(problem.precisions[-1], output_error))[0]
+        return pull(scaled(problem.precisions[-1], problem.output_error(prediction)))[0]
 
     feedback.append(each(readout, segments[-1], seen[-1]))
     # Feedback arrives at the layer that a stage reads: one layer below its own error.

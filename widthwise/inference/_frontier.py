@@ -76,7 +76,7 @@ def _one_by_one(problem: Problem, start: Point, rate: Array, steps: int) -> Stat
     def move(states: list[State], first: int, feeding: State, known: State | None = None) -> list[State]:
         moved = states[:first]
         for place in range(first, len(states)):
-            error = _error_to(states[place + 1]) if place + 1 < len(states) else _output_error(problem)
+            error = _error_to(states[place + 1]) if place + 1 < len(states) else problem.output_error
             gamma = problem.precisions[places[place][0] + 1]
             state, feeding = _move(stages[place], states[place], feeding, error, gamma, rate, known)
             moved.append(state)
@@ -115,7 +115,7 @@ def _pass(problem: Problem, start: Point, seen: States, rate: Array, steps: Arra
             forward = start.states[index + 1]
             states[index], feeding = _within(segment, states[index], feeding, forward, lowest, gamma, rate)
         rest = states[index + 1 :]
-        error = _error_to(_row(rest[0], 0)) if rest else _output_error(problem)
+        error = _error_to(_row(rest[0], 0)) if rest else problem.output_error
         h = _row(states[index], last)
         moved, sent = _move(stage_at(segment, last), h, feeding, error, gamma, rate)
         # The last stage of a segment is visited whether reached or not, and then changes nothing.
@@ -173,10 +173,6 @@ def _move(
 def _error_to(target: State) -> Callable[[State], State]:
     """The error of a prediction of a state."""
     return lambda f: jax.tree.map(jnp.subtract, target, f)
-
-
-def _output_error(problem: Problem) -> Callable[[State], State]:
-    return lambda f: -jax.grad(lambda f: jnp.sum(problem.loss(f, problem.y)))(f)
 
 
 def _weighted(gamma: Array, error: State) -> State:
