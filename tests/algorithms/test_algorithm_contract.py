@@ -11,7 +11,7 @@ from science.programs import every_equation
 
 import widthwise.network
 from widthwise._errors import InputError
-from widthwise.algorithms import Backprop, Batch, PredictiveCoding, cosine, local_gradients
+from widthwise.algorithms import Backprop, Batch, PredictiveCoding, cosine, local_gradients, median
 from widthwise.inference import ActivityDescent, ErrorDescent, OutputSpaceSolve, Problem, SequentialSweep, curvature
 from widthwise.parameterization import parameterization
 
@@ -21,6 +21,13 @@ MSE = LOSSES["mse"][0]
 
 def test_names():
     assert (Backprop().name, PredictiveCoding().name) == ("bp", "pc")
+
+
+@pytest.mark.parametrize(
+    "values", [[3.0], [2.0, -1.0], [5.0, 1.0, 4.0, 1.0, np.inf], [1.0, 7.0, 2.0, 4.0], [np.nan, 1.0, 2.0], [np.inf] * 2]
+)
+def test_the_median_is_numpys(values):
+    assert np.array_equal(median(jnp.asarray(values)), np.median(values), equal_nan=True)
 
 
 def test_weight_gradients_of_pairs():

@@ -37,8 +37,8 @@ DEFECTS = (
     Defect(
         "gamma_L missing at the output",
         "inference/_base.py",
-        "-scaled(self.precisions[-1], output_error), sources)",
-        "-output_error, sources)",
+        "return -scaled(self.precisions[-1], self.output_error(prediction))",
+        "return -self.output_error(prediction)",
         (
             "tests/inference/test_relaxations_by_hand.py::test_energy_and_gradient",
             "tests/science/test_equilibrium.py::test_settled_descents_agree",
@@ -171,9 +171,23 @@ DEFECTS = (
     Defect(
         "a frontier one layer short",
         "inference/_frontier.py",
-        "lowest = sum(s.depth for s in segments) - steps - passed",
-        "lowest = sum(s.depth for s in segments) - steps - passed + 1",
+        "lowest = sum(segment.depth for segment in segments) - steps",
+        "lowest = sum(segment.depth for segment in segments) - steps + 1",
         ("tests/inference/test_ladder.py::test_the_frontier_is_the_literal_algorithm",),
+    ),
+    Defect(
+        "a segment that never sees the next one move",
+        "inference/_frontier.py",
+        "segments[index - 1].depth, _row(states[index], 0))",
+        "segments[index - 1].depth, _row(joined[index], 0))",
+        ("tests/inference/test_ladder.py::test_the_frontier_is_the_literal_algorithm",),
+    ),
+    Defect(
+        "two points' sweep that takes both Jacobians at the first",
+        "network/_chain.py",
+        "pull(stage, x[1], c[1])), prediction",
+        "pull(stage, x[0], c[1])), prediction",
+        ("tests/network/test_chain_oracles.py::test_the_chain_is_the_plain_loop",),
     ),
     Defect(
         "layers predicted by what they saw themselves",

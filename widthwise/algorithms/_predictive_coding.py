@@ -21,7 +21,7 @@ from ..inference import (
 from ..network import Network, inputs
 from ..parameterization import OUTPUT_LOSSES
 from ._backprop import Backprop
-from ._base import AbstractAlgorithm, Batch, Inference, Learner, Metrics, Precisions, cosine
+from ._base import AbstractAlgorithm, Batch, Inference, Learner, Metrics, Precisions, cosine, median
 
 # ‖C‖ differs little between examples, and six sweeps over a whole batch would cost as much as inference.
 PROBED = 4
@@ -93,9 +93,9 @@ class PredictiveCoding(AbstractAlgorithm):
             precisions = (*precisions[:-1], jnp.ones_like(precisions[-1]))
         residual = settled.residual
         metrics = {
-            "residual_median": jnp.median(residual),
+            "residual_median": median(residual),
             "residual_max": jnp.max(residual),
-            "iterations": jnp.median(settled.iterations.astype(residual.dtype)),
+            "iterations": median(settled.iterations.astype(residual.dtype)),
             "settled": jnp.mean(settled.converged, dtype=residual.dtype),
             "energy": jnp.mean(settled.energy),
         }
@@ -110,7 +110,7 @@ class PredictiveCoding(AbstractAlgorithm):
         reference, _ = Backprop().grads(learner, batch, loss, key=key)
         whole, layers = cosine(gradients, reference)
         few = Batch(batch.x[:PROBED], batch.y[:PROBED])
-        norm = jnp.median(curvature(*self.posed(learner, few, loss)))
+        norm = median(curvature(*self.posed(learner, few, loss)))
         return {"cosine": whole, "cosine_layer_min": jnp.min(layers), "curvature": norm}
 
     def _precisions(self, learner: Learner, batch: Batch) -> Precisions:

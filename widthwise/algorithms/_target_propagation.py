@@ -12,7 +12,7 @@ from .._loss import Loss, output_error
 from ..inference import positive
 from ..network import AbstractStage, Built, Network, State, States, around, flat, forward, inputs, sweep
 from ._backprop import Backprop
-from ._base import AbstractAlgorithm, Batch, Inference, Learner, Metrics, cosine
+from ._base import AbstractAlgorithm, Batch, Inference, Learner, Metrics, cosine, median
 from ._feedback import AbstractFeedback, RidgeFeedback
 
 
@@ -75,7 +75,7 @@ class TargetPropagation(AbstractAlgorithm):
         one = jnp.ones((), error.dtype)
         # Every pixel of an image has an error of its own: their mean leaves rates what they are for vectors.
         precisions = (*(one / (step * math.prod(error.shape[2:-1])) for error in errors), one)
-        metrics = {"reconstruction": jnp.median(missed)}
+        metrics = {"reconstruction": median(missed)}
         return Inference(inputs(batch.x, tuple(hidden)), (*errors, error[None]), precisions, prediction[0], metrics)
 
     def _targets(

@@ -5,7 +5,7 @@ and a Hessian Γ + γ_L J^T J whose condition number is 1 + ‖C‖ instead of a
 """
 
 import abc
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._errors import InputError
 from .._loss import Loss, output_error
-from ..network import Network, States, above, each, forward, perturbed, pullback, square_norm
+from ..network import Network, States, above, each, forward, perturbed, pullback, pulled_at_both, square_norm
 
 Precisions = tuple[Float[Array, "..."], ...]
 # Of the last place: what sums of a width's or an output's products are off by.
@@ -86,6 +86,23 @@ class Problem(eqx.Module):
         errors, prediction = self.errors(states, start)
         return self._point(errors, start.states if self.fixed_prediction else states, prediction)
 
+    def at_states_and_start(self, states: States, start: Point) -> tuple[Point, Point]:
+        """The point with given hidden states, and `start` with its gradient, both from one sweep.
+
+        Compared with `at_states`, one loop less to compile where nothing else reads the start's gradient; and errors
+        are known only once all sweeps are over, or an update would keep a copy of the weights that it overwrites.
+        """
+        if self.fixed_prediction:
+            return start._replace(errors=jax.tree.map(jnp.subtract, states, start.states)), start
+        points = (states, start.states)
+        predicted, prediction, here, there = pulled_at_both(
+            self.network, points, self._cotangent, self._cotangent(start.prediction), self._sources(points)
+        )
+        # The input is clamped, so f_1(x) is the forward pass's first state.
+        errors = jax.tree.map(jnp.subtract, states, (start.states[0], *predicted))
+        point = Point(errors, states, prediction, self.output_error(prediction), here)
+        return point, start._replace(pulled=there)
+
     def errors(self, states: States, start: Point) -> tuple[States, Array]:
         """h_l − f_l(h_{l-1}) of given hidden states, and their prediction; no layer waits for another."""
         seen = start.states if self.fixed_prediction else states
@@ -134,11 +151,17 @@ class Problem(eqx.Module):
         return output_error(self.loss, prediction, self.y)
 
     def _point(self, errors: States, states: States, prediction: Array) -> Point:
-        output_error = self.output_error(prediction)
+        pulled = pullback(self.network, states, self._cotangent(prediction), self._sources(states))
+        return Point(errors, states, prediction, self.output_error(prediction), pulled)
+
+    def _cotangent(self, prediction: Array) -> Array:
+        """−γ_L output_error, what `Point.pulled` is the pullback of."""
+        return -scaled(self.precisions[-1], self.output_error(prediction))
+
+    def _sources(self, states: Any) -> Any:
+        """α h_l, which activity decay adds on the way down; None without."""
         decay = self.activity_decay
-        sources = None if decay is None else jax.tree.map(lambda h: decay * h, states)
-        pulled = pullback(self.network, states, -scaled(self.precisions[-1], output_error), sources)
-        return Point(errors, states, prediction, output_error, pulled)
+        return None if decay is None else jax.tree.map(lambda h: decay * h, states)
 
 
 class AbstractRelaxation(eqx.Module):

@@ -47,7 +47,7 @@ class ActivityDescent(AbstractRelaxation):
             states = descend(problem, start, self.rate.astype(problem.y.dtype), self.iterations)
         else:
             states = self._transformed(problem, start)
-        point = problem.at_states(states, start)
+        point, start = problem.at_states_and_start(states, start)
         # An unreached layer's error is 0, where the difference h − f(h) would leave its rounding.
         if not decayed:
             point = point._replace(errors=reached(point.errors, self.iterations))

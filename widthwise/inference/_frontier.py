@@ -9,6 +9,7 @@ forward pass did, for nothing below it has moved. Half the work of the literal a
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -31,12 +32,12 @@ def descend(problem: Problem, start: Point, rate: Float[Array, ""], steps: int) 
     if min(steps, problem.network.depth - 1) <= few:
         return _one_by_one(problem, start, rate, steps)
 
-    def step(turn: Array, seen: States) -> States:
-        return _pass(problem, start, seen, rate, turn + 1)
+    def step(turn: Array, joined: States) -> States:
+        return _pass(problem, start, joined, rate, turn + 1)
 
     # The first step moves the top layer alone; in a loop it would visit one of every segment.
-    seen = above(_one_by_one(problem, start, rate, 1))
-    return below(jax.lax.fori_loop(1, steps, step, seen))
+    joined = _joined(above(_one_by_one(problem, start, rate, 1)))
+    return below(_parted(jax.lax.fori_loop(1, steps, step, joined)))
 
 
 def reached(states: States, steps: Any) -> States:
@@ -93,46 +94,62 @@ def _one_by_one(problem: Problem, start: Point, rate: Array, steps: int) -> Stat
     if steps > len(places):
         states = jax.lax.fori_loop(len(places), steps, whole, states)
     for (index, row), state in zip(places, states, strict=True):
-        seen[index] = _put(seen[index], row, state)
+        seen[index] = jax.tree.map(lambda leaf, new, row=row: leaf.at[row].set(new), seen[index], state)
     return below(tuple(seen))
 
 
-def _pass(problem: Problem, start: Point, seen: States, rate: Array, steps: Array) -> States:
+def _joined(seen: States) -> States:
+    """What a longer segment's stages see, and then what the last one predicts, which the next segment sees too."""
+    following = (*seen[1:], None)
+    return tuple(
+        jax.tree.map(lambda own, high: jnp.concatenate([own, high[:1]]), own, high) if _depth(own) > 1 else own
+        for own, high in zip(seen, following, strict=True)
+    )
+
+
+def _parted(joined: States) -> States:
+    """What each stage sees: the inverse of `_joined`."""
+    return tuple(jax.tree.map(lambda leaf: leaf[:-1], own) if _depth(own) > 1 else own for own in joined)
+
+
+def _pass(problem: Problem, start: Point, joined: States, rate: Array, steps: Array) -> States:
     """One gradient step on the top `steps` hidden layers, from below.
 
-    **Arguments:** `seen`: what each stage above the first sees, which is every hidden state once.
+    **Arguments:** `joined`: what each stage above the first sees, from `_joined`.
     """
     segments, precisions = problem.network.segments[1:], problem.precisions
-    states = list(seen)
+    states = list(joined)
     # h_1 = f_1(x) + e_1, and f_1(x) does not move.
-    feeding = _weighted(precisions[0], jax.tree.map(lambda h, f: h[0] - f[0], seen[0], start.states[0]))
-    passed = 0
+    feeding = _weighted(precisions[0], jax.tree.map(lambda h, f: h[0] - f[0], joined[0], start.states[0]))
+    lowest = sum(segment.depth for segment in segments) - steps
     for index, segment in enumerate(segments):
-        gamma, last = precisions[index + 1], segment.depth - 1
-        lowest = sum(s.depth for s in segments) - steps - passed
-        passed += segment.depth
-        if last > 0:
+        gamma = precisions[index + 1]
+        if segment.depth > 1:
             forward = start.states[index + 1]
             states[index], feeding = _within(segment, states[index], feeding, forward, lowest, gamma, rate)
-        rest = states[index + 1 :]
-        error = _error_to(_row(rest[0], 0)) if rest else problem.output_error
-        h = _row(states[index], last)
-        moved, sent = _move(stage_at(segment, last), h, feeding, error, gamma, rate)
-        # The last stage of a segment is visited whether reached or not, and then changes nothing.
-        moved, feeding = _chosen(lowest <= last, (moved, sent), (h, jax.tree.map(jnp.zeros_like, sent)))
-        states[index] = _put(states[index], last, moved)
+        else:
+            rest = states[index + 1 :]
+            error = _error_to(_row(rest[0], 0)) if rest else problem.output_error
+            h = _row(states[index], 0)
+            moved, sent = _move(stage_at(segment, 0), h, feeding, error, gamma, rate)
+            # A stage alone is visited whether reached or not, and then changes nothing.
+            moved, feeding = _chosen(lowest <= 0, (moved, sent), (h, jax.tree.map(jnp.zeros_like, sent)))
+            states[index] = _put(states[index], 0, moved)
+        if index > 0 and segments[index - 1].depth > 1:
+            states[index - 1] = _put(states[index - 1], segments[index - 1].depth, _row(states[index], 0))
+        lowest = lowest - segment.depth
     return tuple(states)
 
 
 def _within(
     segment: Segment, own: State, feeding: State, forward: State, lowest: Array, gamma: Array, rate: Array
 ) -> tuple[State, State]:
-    """What all stages of a segment but the last see, moved from `lowest` on, and what the last one is fed.
+    """What a longer segment's stages see, moved from `lowest` on, and what the stage above them is fed.
 
-    **Arguments:** `own`: what each stage sees; `forward`: what the forward pass predicted from it.
+    **Arguments:** `own`: what each stage sees, then what the last one predicts; `forward`: what the forward pass
+    predicted of each.
     """
-    last = segment.depth - 1
-    bottom = jnp.clip(lowest, 0, last)
+    bottom = jnp.clip(lowest, 0, segment.depth)
 
     def moved(row: Array, own: State, feeding: State, known: State | None = None) -> tuple[State, State]:
         return _move(stage_at(segment, row), _row(own, row), feeding, _error_to(_row(own, row + 1)), gamma, rate, known)
@@ -142,10 +159,11 @@ def _within(
         return _put(carry[0], row, h), sent
 
     # The layer reached for the first time: one product, not two.
-    fresh = (lowest >= 0) & (lowest < last)
-    known = _row(forward, bottom)
+    fresh = (lowest >= 0) & (lowest < segment.depth)
+    known = _row(forward, jnp.minimum(bottom, segment.depth - 1))
     h, feeding = jax.lax.cond(fresh, lambda: moved(bottom, own, feeding, known), lambda: (_row(own, bottom), feeding))
-    return jax.lax.fori_loop(jnp.where(fresh, bottom + 1, bottom), last, visit, (_put(own, bottom, h), feeding))
+    first = jnp.where(fresh, bottom + 1, bottom)
+    return jax.lax.fori_loop(first, segment.depth, visit, (_put(own, bottom, h), feeding))
 
 
 def _move(
@@ -184,7 +202,13 @@ def _row(state: State, row: Any) -> State:
 
 
 def _put(state: State, row: Any, value: State) -> State:
-    return jax.tree.map(lambda leaf, new: leaf.at[row].set(new), state, value)
+    # Not .at[row].set, which asks of every row whether it exists, and reads what is there in case it does not.
+    put = partial(jax.lax.dynamic_update_index_in_dim, index=row, axis=0, allow_negative_indices=False)
+    return jax.tree.map(put, state, value)
+
+
+def _depth(state: State) -> int:
+    return jax.tree.leaves(state)[0].shape[0]
 
 
 def _chosen(condition: bool | Array, new: Any, old: Any) -> Any:

@@ -18,6 +18,7 @@ from ._chain import inputs as inputs
 from ._chain import perturbed as perturbed
 from ._chain import pull as pull
 from ._chain import pullback as pullback
+from ._chain import pulled_at_both as pulled_at_both
 from ._chain import square_norm as square_norm
 from ._chain import stage_at as stage_at
 from ._chain import sweep as sweep

@@ -252,23 +252,62 @@ def pullback(network: Network, hidden: States, cotangent: Array, sources: States
     **Arguments:** `hidden`: the states at which the Jacobians are taken; `cotangent`: (batch, out);
     `sources`: s_l of every hidden layer (none).
     """
-    seen = above(hidden)
-    carry = sweep(lambda c, stage, x: (pull(stage, x, c), None), cotangent, network.segments[-1], seen[-1])[0]
-    pulled = []
+    return _down(network, above(hidden), cotangent, sources, lambda stage, x, c: (pull(stage, x, c), None))[0]
 
-    def step(c: State, stage: AbstractStage, x: State, source: State = None) -> tuple[State, State]:
+
+def pulled_at_both(
+    network: Network,
+    points: tuple[States, States],
+    cotangent: Callable[[Array], Array],
+    other: Array,
+    sources: tuple[States, States] | None = None,
+) -> tuple[States, Array, States, States]:
+    """`pullback` at two points, with what every layer predicts at the first, in one sweep.
+
+    **Arguments:** `points`: the hidden states of both; `cotangent`: of the first's prediction; `other`: the second's
+    cotangent; `sources`: of both (none).
+
+    **Returns:** f_l(h_{l-1}) of the hidden layers above the first, and the prediction; what is pulled at each point.
+    """
+
+    def visit(stage: AbstractStage, x: tuple[State, State], c: tuple[State, State]) -> tuple[Any, State]:
+        prediction, pulled = jax.vjp(stage, x[0])
+        here = cotangent(prediction) if c[0] is None else c[0]
+        return (pulled(here)[0], pull(stage, x[1], c[1])), prediction
+
+    seen = tuple(zip(*map(above, points), strict=True))
+    added = None if sources is None else tuple(zip(*sources, strict=True))
+    pulled, (*predicted, prediction) = _down(network, seen, (None, other), added, visit)
+    here, there = zip(*pulled, strict=True)
+    return tuple(predicted), prediction[0], here, there
+
+
+def _down(
+    network: Network,
+    seen: tuple[Any, ...],
+    cotangent: Any,
+    sources: tuple[Any, ...] | None,
+    visit: Callable[[AbstractStage, Any, Any], tuple[Any, Any]],
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """What `visit(stage, x, c) -> (c of the layer below, out)` pulls to every hidden layer, and its outs."""
+    carry, out = sweep(lambda c, stage, x: visit(stage, x, c), cotangent, network.segments[-1], seen[-1])
+    pulled, outs = [], [out]
+
+    def step(c: Any, stage: AbstractStage, x: Any, source: Any = None) -> tuple[Any, tuple[Any, Any]]:
         c = _added(c, source)
-        return pull(stage, x, c), c
+        below, out = visit(stage, x, c)
+        return below, (c, out)
 
     added = () if sources is None else sources
     for index in range(len(network.segments) - 2, 0, -1):
         rows = (seen[index - 1], *added[index : index + 1])
-        carry, out = sweep(step, carry, network.segments[index], *rows, reverse=True)
-        pulled.append(out)
+        carry, (own, out) = sweep(step, carry, network.segments[index], *rows, reverse=True)
+        pulled.append(own)
+        outs.append(out)
     if sources is not None:
         carry = _added(carry, jax.tree.map(lambda leaf: leaf[0], sources[0]))
     pulled.append(jax.tree.map(lambda leaf: leaf[None], carry))
-    return tuple(reversed(pulled))
+    return tuple(reversed(pulled)), tuple(reversed(outs))
 
 
 def _added(state: State, source: State | None) -> State:
