@@ -93,13 +93,12 @@ class Problem(eqx.Module):
         are known only once all sweeps are over, or an update would keep a copy of the weights that it overwrites.
         """
         if self.fixed_prediction:
-            return start._replace(errors=jax.tree.map(jnp.subtract, states, start.states)), start
+            return self.at_states(states, start), start
         points = (states, start.states)
         predicted, prediction, here, there = pulled_at_both(
             self.network, points, self._cotangent, self._cotangent(start.prediction), self._sources(points)
         )
-        # The input is clamped, so f_1(x) is the forward pass's first state.
-        errors = jax.tree.map(jnp.subtract, states, (start.states[0], *predicted))
+        errors = self._between(states, predicted, start)
         point = Point(errors, states, prediction, self.output_error(prediction), here)
         return point, start._replace(pulled=there)
 
@@ -108,9 +107,7 @@ class Problem(eqx.Module):
         seen = start.states if self.fixed_prediction else states
         layers = zip(self.network.segments[1:], above(seen), strict=True)
         predicted = [each(lambda stage, x: stage(x), segment, x) for segment, x in layers]
-        # The input is clamped, so f_1(x) is the forward pass's first state.
-        errors = jax.tree.map(jnp.subtract, states, (start.states[0], *predicted[:-1]))
-        return errors, predicted[-1][0]
+        return self._between(states, tuple(predicted[:-1]), start), predicted[-1][0]
 
     def gradient(self, point: Point) -> States:
         """∇_{e_l} F = γ_l e_l − γ_L J_l^T output_error, with α Σ_{k>=l} J_{k<-l}^T h_k under activity decay."""
@@ -149,6 +146,10 @@ class Problem(eqx.Module):
     def output_error(self, prediction: Float[Array, "batch out"]) -> Float[Array, "batch out"]:
         """−∂loss/∂f at a prediction, for MSE y − f."""
         return output_error(self.loss, prediction, self.y)
+
+    def _between(self, states: States, predicted: States, start: Point) -> States:
+        """h_l − f_l(h_{l-1}); the input is clamped, so f_1(x) is the forward pass's first state."""
+        return jax.tree.map(jnp.subtract, states, (start.states[0], *predicted))
 
     def _point(self, errors: States, states: States, prediction: Array) -> Point:
         pulled = pullback(self.network, states, self._cotangent(prediction), self._sources(states))

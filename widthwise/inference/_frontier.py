@@ -42,7 +42,7 @@ def descend(problem: Problem, start: Point, rate: Float[Array, ""], steps: int) 
 
 def reached(states: States, steps: Any) -> States:
     """Zero but for the top `steps` hidden layers."""
-    depths = [jax.tree.leaves(state)[0].shape[0] for state in states]
+    depths = [_depth(state) for state in states]
     lowest = sum(depths) - steps
 
     def mask(leaf: Array, first: int) -> Array:
@@ -94,7 +94,7 @@ def _one_by_one(problem: Problem, start: Point, rate: Array, steps: int) -> Stat
     if steps > len(places):
         states = jax.lax.fori_loop(len(places), steps, whole, states)
     for (index, row), state in zip(places, states, strict=True):
-        seen[index] = jax.tree.map(lambda leaf, new, row=row: leaf.at[row].set(new), seen[index], state)
+        seen[index] = _put(seen[index], row, state)
     return below(tuple(seen))
 
 

@@ -272,6 +272,7 @@ def pulled_at_both(
 
     def visit(stage: AbstractStage, x: tuple[State, State], c: tuple[State, State]) -> tuple[Any, State]:
         prediction, pulled = jax.vjp(stage, x[0])
+        # Only the readout is reached without one.
         here = cotangent(prediction) if c[0] is None else c[0]
         return (pulled(here)[0], pull(stage, x[1], c[1])), prediction
 
