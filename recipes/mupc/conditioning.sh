@@ -16,14 +16,19 @@ if [ "$PART" = all ]; then
   exit
 fi
 mkdir -p results
-exec > >(tee -a "results/conditioning_$PART.log") 2>&1
+LOG=results/conditioning_$PART.log
+# A run joins the log whole, when it has ended: two runs of this script at once would mix their lines.
 measure() {
-  local name=$1
+  local name=$1 began=$SECONDS held
   shift
-  echo; echo "## $name: widthwise theory conditioning $*"
-  local began=$SECONDS
-  $W theory conditioning --json "results/$name.json" "$@"
-  echo "exit code $?, $((SECONDS - began)) s, load $(cut -d' ' -f1 /proc/loadavg)"
+  held=$(mktemp)
+  {
+    echo; echo "## $name: widthwise theory conditioning $*"
+    $W theory conditioning --json "results/$name.json" "$@"
+    echo "exit code $?, $((SECONDS - began)) s, load $(cut -d' ' -f1 /proc/loadavg)"
+  } 2>&1 | tee "$held"
+  cat "$held" >> "$LOG"
+  rm -f "$held"
 }
 if [ "$PART" = init ]; then
   LINEAR="--activation linear --dtype float64 --seeds 5 --batch-size 8"
@@ -42,8 +47,10 @@ if [ "$PART" = init ]; then
     measure "init_residual_precision_N_$width" $LINEAR --network residual_mlp --parameterization mupc --widths $width \
       --depths $depths --output-precision $width
   done
-  echo; echo "## beside docs/theory.md E"
-  $PYTHON conditioning_table.py
+  {
+    echo; echo "## beside docs/theory.md E"
+    $PYTHON conditioning_table.py
+  } 2>&1 | tee -a "$LOG"
 fi
 if [ "$PART" = trained ]; then
   TRAIN="--network residual_mlp --activation tanh --train-steps 0 100 300 1000 --batch-size 16"
