@@ -17,18 +17,13 @@ if [ "$PART" = all ]; then
 fi
 mkdir -p results
 LOG=results/conditioning_$PART.log
-# A run joins the log whole, when it has ended: two runs of this script at once would mix their lines.
+source ./logged.sh
 measure() {
-  local name=$1 began=$SECONDS held
-  shift
-  held=$(mktemp)
-  {
-    echo; echo "## $name: widthwise theory conditioning $*"
-    $W theory conditioning --json "results/$name.json" "$@"
-    echo "exit code $?, $((SECONDS - began)) s, load $(cut -d' ' -f1 /proc/loadavg)"
-  } 2>&1 | tee "$held"
-  cat "$held" >> "$LOG"
-  rm -f "$held"
+  logged "$LOG" timed "$1" theory conditioning --json "results/$1.json" "${@:2}"
+}
+table() {
+  echo; echo "## beside docs/theory.md E"
+  $PYTHON conditioning_table.py
 }
 if [ "$PART" = init ]; then
   LINEAR="--activation linear --dtype float64 --seeds 5 --batch-size 8"
@@ -47,10 +42,7 @@ if [ "$PART" = init ]; then
     measure "init_residual_precision_N_$width" $LINEAR --network residual_mlp --parameterization mupc --widths $width \
       --depths $depths --output-precision $width
   done
-  {
-    echo; echo "## beside docs/theory.md E"
-    $PYTHON conditioning_table.py
-  } 2>&1 | tee -a "$LOG"
+  logged "$LOG" table
 fi
 if [ "$PART" = trained ]; then
   TRAIN="--network residual_mlp --activation tanh --train-steps 0 100 300 1000 --batch-size 16"

@@ -19,18 +19,9 @@ mkdir -p results
 shared="--data fashion_mnist --examples 6400 --steps 200 --network residual_mlp --algorithm pc --seeds 2"
 SETTLED="--output-precision 0.8 --relaxation error --iterations 8"
 RULE="--optimizer adam --gamma-bar -1"
-# A sweep joins the log whole, when it has ended: two runs of this script at once would mix their lines.
+source ./logged.sh
 sweep() {
-  local name=$1 began=$SECONDS held
-  shift
-  held=$(mktemp)
-  {
-    echo; echo "## $name: widthwise transfer" $shared "$@"
-    $W transfer $shared --json "results/transfer_$name.json" "$@"
-    echo "exit code $?, $((SECONDS - began)) s, load $(cut -d' ' -f1 /proc/loadavg)"
-  } 2>&1 | tee "$held"
-  cat "$held" >> results/transfer_rates.log
-  rm -f "$held"
+  logged results/transfer_rates.log timed "$1" transfer $shared --json "results/transfer_$1.json" "${@:2}"
 }
 DEPTHS="--depths 8 32 128 --width 128" WIDTHS="--widths 64 128 256 512 --depth 16" ENDS="--widths 64 512"
 SLOWED="--parameterization results/hidden_slowed.json"
