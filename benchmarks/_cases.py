@@ -17,7 +17,7 @@ from widthwise.config import RELAXATIONS, found
 from widthwise.data import load
 from widthwise.inference import AbstractRelaxation
 from widthwise.network import Built, forward, residual_mlp
-from widthwise.parameterization import parameterization
+from widthwise.parameterizations import parameterization
 from widthwise.training import Split, make_step, optimizer, split, start
 
 from ._settings import ACTIVITY_STEP, BATCH, IN, OUT, Size

@@ -9,7 +9,7 @@ from widthwise import config
 from widthwise._errors import InputError
 from widthwise.algorithms import Backprop, PredictiveCoding
 from widthwise.inference import ActivityDescent, ErrorDescent, OutputSpaceSolve, SequentialSweep
-from widthwise.parameterization import parameterization, to_json
+from widthwise.parameterizations import parameterization, to_json
 from widthwise.sweep import content_hash
 
 

@@ -12,7 +12,7 @@ from widthwise import algorithms as rules
 from widthwise import theory
 from widthwise.config import RELAXATIONS, found
 from widthwise.network import cnn, forward, own_network
-from widthwise.parameterization import parameterization
+from widthwise.parameterizations import parameterization
 
 KEY = jax.random.key(0)
 MSE = LOSSES["mse"][0]

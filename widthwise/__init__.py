@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 
 # Where each public name lives: the whole public API on one screen.
 _PUBLIC = {
-    "parameterization": ("parameterization", "Parameterization", "Role", "load", "parameterization", "save"),
+    "parameterizations": ("parameterization", "Parameterization", "Role", "load", "parameterization", "save"),
     "network": ("Built", "Network", "cnn", "mlp", "own_network", "residual_cnn", "residual_mlp", "vgg"),
     "inference": (
         "ActivityDescent",
@@ -112,11 +112,11 @@ if TYPE_CHECKING:
     from .network import residual_cnn as residual_cnn
     from .network import residual_mlp as residual_mlp
     from .network import vgg as vgg
-    from .parameterization import Parameterization as Parameterization
-    from .parameterization import Role as Role
-    from .parameterization import load as load
-    from .parameterization import parameterization as parameterization
-    from .parameterization import save as save
+    from .parameterizations import Parameterization as Parameterization
+    from .parameterizations import Role as Role
+    from .parameterizations import load as load
+    from .parameterizations import parameterization as parameterization
+    from .parameterizations import save as save
     from .sweep import transfer as transfer
     from .sweep import tune as tune
     from .training import DivergedWarning as DivergedWarning

@@ -7,7 +7,19 @@ from typing import Any
 
 
 class InputError(ValueError):
-    """Input that cannot be used; the command line prints it and exits with code 2."""
+    """Input that cannot be used; the command line prints it and exits with code 2.
+
+    **Arguments:** `problem`: what was received and why it cannot be used; it names the setting and the value;
+    `setting`: the argument, field or flag; `value`: what was received; `remedy`: what to give instead, which ends the
+    message.
+
+    >>> print(InputError("momentum is 1.5", setting="momentum", value=1.5, remedy="give at least 0 and below 1"))
+    momentum is 1.5: give at least 0 and below 1
+    """
+
+    def __init__(self, problem: str, *, setting: str = "", value: Any = None, remedy: str = "") -> None:
+        super().__init__(f"{problem}: {remedy}" if remedy else problem)
+        self.setting, self.value, self.remedy = setting, value, remedy
 
 
 def unknown(kind: str, name: object, options: Iterable[str]) -> InputError:
@@ -28,8 +40,9 @@ def unknown(kind: str, name: object, options: Iterable[str]) -> InputError:
     # Names differ in more than their case: `muPC` means mupc, not mup.
     near = difflib.get_close_matches(str(name).lower(), options, n=1, cutoff=0.5)
     close = near or [option for option in options if option == initials]
-    hint = f": did you mean '{close[0]}'?" if close else "."
-    return InputError(f"unknown {kind} {str(name)!r}{hint} Known: {', '.join(options)}")
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    remedy = f"{hint}Known: {', '.join(options)}"
+    return InputError(f"unknown {kind} {str(name)!r}", setting=kind, value=name, remedy=remedy)
 
 
 def expect(kind: Any, example: str, **given: object) -> None:
@@ -43,7 +56,8 @@ def expect(kind: Any, example: str, **given: object) -> None:
     """
     for name, value in given.items():
         if not isinstance(value, kind):
-            raise InputError(f"{name} is {str(value)[:60]!r}: expected one like {example}")
+            received = f"{name} is {str(value)[:60]!r}"
+            raise InputError(received, setting=name, value=value, remedy=f"expected one like {example}")
 
 
 class RunWarning(UserWarning):

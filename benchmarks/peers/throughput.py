@@ -19,9 +19,9 @@ from widthwise.algorithms import PredictiveCoding
 from widthwise.data import Dataset, load
 from widthwise.inference import ActivityDescent
 from widthwise.network import Built, residual_mlp
-from widthwise.parameterization import parameterization
+from widthwise.parameterizations import parameterization
 from widthwise.sweep import Group, RunStore, Training, run_sweep
-from widthwise.sweep._run import group_runner
+from widthwise.sweep._train_group import group_runner
 
 from .._settings import ACTIVITY_STEP, BATCH, IN, OUT
 from ._processes import Worker, once, ours, rival

@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import widthwise as ww
 from widthwise.measure import start_table
 from widthwise.measure._probe import probe
-from widthwise.parameterization import Power, Role, from_json, load, save, to_json
+from widthwise.parameterizations import Power, Role, from_json, load, save, to_json
 from widthwise.training import streams
 
 RESULTS = Path(__file__).parent / "results"

@@ -29,7 +29,7 @@ import jax
 import widthwise as ww
 from widthwise.algorithms import AbstractAlgorithm, Inference
 from widthwise.measure import Derivation
-from widthwise.parameterization import Parameterization, Role, width_exponent
+from widthwise.parameterizations import Parameterization, Role, width_exponent
 
 LOG = Path(__file__).parent / "results" / "rediscover.log"
 # The blocks are L − 2, and a transient of (L − 2)/L is in every slope.

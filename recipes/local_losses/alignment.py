@@ -21,7 +21,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import widthwise as ww
-from widthwise.parameterization import Parameterization, Power, Role
+from widthwise.parameterizations import Parameterization, Power, Role
 
 RESULTS = Path(__file__).parent / "results"
 IMAGE = Path(__file__).parents[2] / "docs" / "images" / "alignment.png"

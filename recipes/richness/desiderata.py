@@ -23,7 +23,7 @@ from pathlib import Path
 import jax
 
 import widthwise as ww
-from widthwise.parameterization import from_json
+from widthwise.parameterizations import from_json
 
 jax.config.update("jax_enable_x64", True)
 RESULTS = Path(__file__).parent / "results"

@@ -13,7 +13,7 @@ import widthwise.network
 from widthwise._errors import InputError
 from widthwise.algorithms import Backprop, Batch, PredictiveCoding, cosine, local_gradients, median
 from widthwise.inference import ActivityDescent, ErrorDescent, OutputSpaceSolve, Problem, SequentialSweep, curvature
-from widthwise.parameterization import parameterization
+from widthwise.parameterizations import parameterization
 
 KEY = jax.random.key(0)
 MSE = LOSSES["mse"][0]

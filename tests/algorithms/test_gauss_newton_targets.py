@@ -11,7 +11,7 @@ from widthwise._loss import mse
 from widthwise.algorithms import Backprop, Batch, GaussNewtonTargets, RidgeFeedback, TargetPropagation
 from widthwise.measure import directions
 from widthwise.network import mlp
-from widthwise.parameterization import parameterization
+from widthwise.parameterizations import parameterization
 
 KEY = jax.random.key(2)
 TABLE = parameterization("mup", base_width=4)

@@ -21,7 +21,7 @@ from widthwise.algorithms import (
     ridge_map,
 )
 from widthwise.network import above, around, forward, mlp, residual_mlp
-from widthwise.parameterization import parameterization
+from widthwise.parameterizations import parameterization
 
 KEY = jax.random.key(3)
 TABLE = parameterization("mup", algorithm="dtp", base_width=4)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from widthwise.cli import main
-from widthwise.parameterization import Role, load, parameterization
+from widthwise.parameterizations import Role, load, parameterization
 
 RULE = """
 from widthwise.algorithms import AbstractAlgorithm, Backprop

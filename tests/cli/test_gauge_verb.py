@@ -8,7 +8,7 @@ import pytest
 import widthwise as ww
 from widthwise._errors import InputError
 from widthwise.measure import GaugeProof, prove_gauge
-from widthwise.parameterization import NAMES, Role, from_json, load, parameterization
+from widthwise.parameterizations import NAMES, Role, from_json, load, parameterization
 from widthwise.theory import place
 
 SMALL = "--width 24 --base-width 6 --depth 3 --steps 2 "

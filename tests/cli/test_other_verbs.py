@@ -6,7 +6,7 @@ from fractions import Fraction
 import pytest
 
 from widthwise.cli import main
-from widthwise.parameterization import NAMES
+from widthwise.parameterizations import NAMES
 
 CHECK = "check --algorithm bp --depth 3 --json out.json "
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from widthwise.cli import _output
+from widthwise.cli import _shared as _output
 
 SWEEP = "transfer --data ok.npz --batch-size 8 --steps 1 --widths 4 --depth 2 --log2-rates -3 -3 1 --seeds 2 --out run"
 

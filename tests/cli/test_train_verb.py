@@ -6,7 +6,8 @@ import pytest
 
 import widthwise as ww
 from widthwise.cli import main
-from widthwise.training import _fit, streams
+from widthwise.training import _train as _fit
+from widthwise.training import streams
 
 TRAIN = "train --data ok.npz --batch-size 8 --width 8 --steps 4 --rate 0.1 --json out.json "
 TIMES = ("train_seconds", "compile_seconds")

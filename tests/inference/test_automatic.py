@@ -9,11 +9,13 @@ from science.oracles import LOSSES, batch_of, build, distance
 
 from widthwise._loss import cross_entropy, mse
 from widthwise.algorithms import Batch, Learner, PredictiveCoding
-from widthwise.inference import Automatic, ErrorDescent, OdeFlow, OutputSpaceSolve, Problem, QuasiNewton, _exact
+from widthwise.inference import Automatic, ErrorDescent, OdeFlow, OutputSpaceSolve, Problem, QuasiNewton
+from widthwise.inference import _output_space_solve as _exact
 from widthwise.inference._automatic import DESCENT
-from widthwise.inference._base import curvature, relative
+from widthwise.inference._base import relative
+from widthwise.inference._curvature import curvature
 from widthwise.network import residual_mlp
-from widthwise.parameterization import parameterization
+from widthwise.parameterizations import parameterization
 
 ONE = jnp.ones(())
 

@@ -14,9 +14,11 @@ import pytest
 from widthwise._errors import InputError
 from widthwise.algorithms import Backprop, PredictiveCoding
 from widthwise.inference import ErrorDescent, SequentialSweep
-from widthwise.measure import CoordinateCheck, _coordinates, _lines, coordinate_check
+from widthwise.measure import CoordinateCheck, coordinate_check
+from widthwise.measure.check import _coordinate_check as _coordinates
+from widthwise.measure.check import _expectations as _lines
 from widthwise.network import mlp, residual_mlp
-from widthwise.parameterization import Power, Role, from_json, parameterization, to_json
+from widthwise.parameterizations import Power, Role, from_json, parameterization, to_json
 from widthwise.sweep import jsonable
 from widthwise.training import streams
 

@@ -12,9 +12,9 @@ import pytest
 import widthwise.measure
 from widthwise.algorithms import Backprop
 from widthwise.measure import derive
-from widthwise.measure._exponent import CONFIDENT, rounded, settled_slope
+from widthwise.measure.derive._rounding import CONFIDENT, rounded, settled_slope
 from widthwise.network import mlp
-from widthwise.parameterization import Role, from_json, parameterization, to_json
+from widthwise.parameterizations import Role, from_json, parameterization, to_json
 
 
 def reached(name):

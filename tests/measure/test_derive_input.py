@@ -11,7 +11,7 @@ from widthwise._errors import InputError
 from widthwise.algorithms import AbstractAlgorithm, Backprop, Batch, RidgeFeedback, TargetPropagation
 from widthwise.measure import alignment, coordinate_check, derive, desiderata, directions, richness
 from widthwise.network import mlp, own_network
-from widthwise.parameterization import parameterization
+from widthwise.parameterizations import parameterization
 
 
 def family(width, key, table):

@@ -12,9 +12,9 @@ import pytest
 from widthwise._errors import InputError
 from widthwise.algorithms import AbstractFeedback, RidgeFeedback, TargetPropagation, TrainedFeedback
 from widthwise.measure import derive, start_table
-from widthwise.measure._derived_table import completed, exponent, with_exponents
+from widthwise.measure.derive._table import completed, exponent, with_exponents
 from widthwise.network import feedback, mlp, trained_feedback
-from widthwise.parameterization import Role, from_json, parameterization, to_json
+from widthwise.parameterizations import Role, from_json, parameterization, to_json
 
 FEW = (64, 192, 512)
 KEY = jax.random.key(0)

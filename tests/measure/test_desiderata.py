@@ -12,7 +12,7 @@ from widthwise._errors import InputError
 from widthwise.measure._desiderata import _of_width
 from widthwise.measure._probe import probe
 from widthwise.network import calibrated, forward
-from widthwise.parameterization import Power, Role, parameterization
+from widthwise.parameterizations import Power, Role, parameterization
 from widthwise.training import streams
 
 # Far from the base, every exponent shows.

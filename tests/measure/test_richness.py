@@ -8,7 +8,7 @@ import pytest
 
 import widthwise as ww
 from widthwise._errors import InputError
-from widthwise.parameterization import Power, parameterization
+from widthwise.parameterizations import Power, parameterization
 
 SMALL = {"widths": [16, 64], "seeds": 2, "steps": 4, "rate": 0.01}
 

@@ -12,7 +12,7 @@ from widthwise.algorithms import Backprop, RidgeFeedback, TargetPropagation, Tie
 from widthwise.measure import alignment, coordinate_check
 from widthwise.measure._alignment import QUANTITIES
 from widthwise.network import mlp
-from widthwise.parameterization import Power, Role, parameterization
+from widthwise.parameterizations import Power, Role, parameterization
 
 MUP = parameterization("mup", algorithm="dtp")
 WIDTHS = (64, 256)

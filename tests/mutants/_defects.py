@@ -36,7 +36,7 @@ DEFECTS = (
     ),
     Defect(
         "gamma_L missing at the output",
-        "inference/_base.py",
+        "inference/_problem.py",
         "return -scaled(self.precisions[-1], self.output_error(prediction))",
         "return -self.output_error(prediction)",
         (
@@ -46,7 +46,7 @@ DEFECTS = (
     ),
     Defect(
         "gamma_bar's sign",
-        "parameterization/_richness.py",
+        "parameterizations/_richness.py",
         "            precision=width_power(-gamma_bar),\n",
         "            precision=width_power(gamma_bar),\n",
         (
@@ -56,7 +56,7 @@ DEFECTS = (
     ),
     Defect(
         "hidden-bias rate with the hidden exponent",
-        "parameterization/_richness.py",
+        "parameterizations/_richness.py",
         "bias = Scaling(rate=width_power(-c_input), epsilon=width_power(-g))",
         "bias = Scaling(rate=width_power(-c_hidden), epsilon=width_power(-g))",
         ("tests/parameterization/test_exponent_table.py::test_backprop_rows",),
@@ -77,7 +77,7 @@ DEFECTS = (
     ),
     Defect(
         "Adam gauge by c - 2t",
-        "parameterization/_gauge.py",
+        "parameterizations/_gauge.py",
         'rate = step**2 if optimizer == "sgd" else step',
         "rate = step**2",
         (
@@ -87,7 +87,7 @@ DEFECTS = (
     ),
     Defect(
         "L - 1 for L in 1/sqrt(NL)",
-        "network/_build.py",
+        "network/_dense.py",
         "size = table.size(fan_in=fan_in, fan_out=fan_out, width=width, depth=depth)",
         "size = table.size(fan_in=fan_in, fan_out=fan_out, width=width, depth=depth - 1)",
         (
@@ -97,7 +97,7 @@ DEFECTS = (
     ),
     Defect(
         "SI with the old e_{l+1}",
-        "inference/_sweep.py",
+        "inference/_sequential.py",
         "after = jax.tree.map(lambda e, m: p * (e + m), error, move)",
         "after = jax.tree.map(lambda e, m: p * e, error, move)",
         (
@@ -107,21 +107,21 @@ DEFECTS = (
     ),
     Defect(
         "FPA reading moved activities",
-        "inference/_base.py",
+        "inference/_problem.py",
         "seen = start.states if self.fixed_prediction else states",
         "seen = states",
         ("tests/inference/test_relaxations_by_hand.py::test_activity_descent_with_fixed_predictions",),
     ),
     Defect(
         "batch divided twice",
-        "algorithms/_base.py",
+        "algorithms/_local_regression.py",
         "weight: Array = -precision / batch",
         "weight: Array = -precision / batch**2",
         ("tests/science/test_local_regression.py::test_the_batch_is_divided_once",),
     ),
     Defect(
         "base width ignored in train",
-        "config/_names.py",
+        "config/_registry.py",
         '    "base_width",\n    "base_depth",\n',
         '    "base_depth",\n',
         ("tests/cli/test_train_verb.py::test_base_width",),
@@ -170,14 +170,14 @@ DEFECTS = (
     ),
     Defect(
         "a frontier one layer short",
-        "inference/_frontier.py",
+        "inference/_reached_layers.py",
         "lowest = sum(segment.depth for segment in segments) - steps",
         "lowest = sum(segment.depth for segment in segments) - steps + 1",
         ("tests/inference/test_ladder.py::test_the_frontier_is_the_literal_algorithm",),
     ),
     Defect(
         "a segment that never sees the next one move",
-        "inference/_frontier.py",
+        "inference/_reached_layers.py",
         "segments[index - 1].depth, _row(states[index], 0))",
         "segments[index - 1].depth, _row(joined[index], 0))",
         ("tests/inference/test_ladder.py::test_the_frontier_is_the_literal_algorithm",),
@@ -191,14 +191,14 @@ DEFECTS = (
     ),
     Defect(
         "layers predicted by what they saw themselves",
-        "inference/_frontier.py",
+        "inference/_reached_layers.py",
         "predictions = [*initial[1:], start.prediction]",
         "predictions = [*initial[:-1], start.prediction]",
         ("tests/inference/test_ladder.py::test_the_frontier_is_the_literal_algorithm",),
     ),
     Defect(
         "searches that keep any step",
-        "inference/_search.py",
+        "inference/_safeguarded_search.py",
         "turn.active & (energy <= allowed)",
         "turn.active & (energy < jnp.inf)",
         ("tests/inference/test_ladder.py::test_the_energy_never_rises",),
@@ -219,7 +219,7 @@ DEFECTS = (
     ),
     Defect(
         "searches forget the prediction's rounding",
-        "inference/_base.py",
+        "inference/_problem.py",
         "(jnp.abs(energy) + self.precisions[-1] * through)",
         "jnp.abs(energy)",
         ("tests/inference/test_automatic.py::test_confident_examples_settle",),

@@ -12,7 +12,7 @@ from science.oracles import distance, unrolled
 from widthwise._errors import InputError
 from widthwise.network import LeafScaling, mlp, residual_mlp
 from widthwise.network._build import normals as drawn
-from widthwise.parameterization import GAUGES, Role, parameterization
+from widthwise.parameterizations import GAUGES, Role, parameterization
 
 KEY = jax.random.key(7)
 D, N, L, OUT, N0, L0 = 6, 32, 5, 3, 8, 4

@@ -22,9 +22,9 @@ from widthwise.algorithms import (
 )
 from widthwise.inference import ErrorDescent
 from widthwise.network import Network, Segment, calibrated, cnn, forward, mlp, residual_cnn, stage_at, vgg
-from widthwise.network._image_stage import Norm, gathered, pooled
+from widthwise.network._convolution_stages import Norm, gathered, pooled
 from widthwise.network._layer import Convolution
-from widthwise.parameterization import Role, parameterization
+from widthwise.parameterizations import Role, parameterization
 
 KEY = jax.random.key(5)
 TABLE = parameterization("mup", base_width=4)

@@ -10,7 +10,7 @@ from science.oracles import distance
 from widthwise import config
 from widthwise._errors import InputError
 from widthwise.network import MATMULS, Linear, mlp
-from widthwise.parameterization import parameterization
+from widthwise.parameterizations import parameterization
 
 
 def rounded(array):

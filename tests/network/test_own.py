@@ -9,7 +9,7 @@ import pytest
 import widthwise as ww
 from widthwise._errors import InputError
 from widthwise.network import mlp, own_network
-from widthwise.parameterization import parameterization
+from widthwise.parameterizations import parameterization
 
 MUP = parameterization("mup", base_width=16)
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from widthwise._errors import InputError
-from widthwise.parameterization import NAMES, Power, Role, Size, parameterization
+from widthwise.parameterizations import NAMES, Power, Role, Size, parameterization
 
 # Typed row by row from "Exponent table (single source of truth)" of theory.md:
 # W = M^-a w, std M^-b, rate M^-c, epsilon M^-g, a = 0 (STP gauge).

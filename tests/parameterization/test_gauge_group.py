@@ -6,14 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from widthwise.parameterization import (
-    GAUGES,
-    OPTIMIZERS,
-    WEIGHT_DECAY_KINDS,
-    Move,
-    Role,
-    parameterization,
-)
+from widthwise.parameterizations import GAUGES, OPTIMIZERS, WEIGHT_DECAY_KINDS, Move, Role, parameterization
 
 SHIFTS = st.fractions(-3, 3, max_denominator=12)
 MOVES = st.dictionaries(st.sampled_from(list(Role)), st.tuples(SHIFTS, SHIFTS), max_size=len(Role))

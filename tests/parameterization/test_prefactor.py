@@ -10,7 +10,7 @@ import pytest
 
 import widthwise as ww
 from widthwise._errors import InputError
-from widthwise.parameterization import Role, from_json, parameterization, to_json
+from widthwise.parameterizations import Role, from_json, parameterization, to_json
 from widthwise.training import make_step, optimizer, start
 
 X = jnp.asarray(np.random.default_rng(0).normal(size=(6, 4)))

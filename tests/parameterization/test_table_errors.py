@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from widthwise._errors import InputError, unknown
-from widthwise.parameterization import fraction, parameterization
+from widthwise.parameterizations import fraction, parameterization
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from parameterization.test_gauge_group import ARGUMENTS, MOVES, made
 
 from widthwise._errors import InputError
-from widthwise.parameterization import Power, Role, from_json, load, parameterization, save, to_json
+from widthwise.parameterizations import Power, Role, from_json, load, parameterization, save, to_json
 
 
 @settings(max_examples=50, deadline=None)

@@ -15,7 +15,7 @@ import numpy as np
 import widthwise._loss as library_loss
 from widthwise.algorithms import Batch
 from widthwise.network import mlp, residual_mlp
-from widthwise.parameterization import parameterization
+from widthwise.parameterizations import parameterization
 
 PHI = {
     "linear": lambda z: z,

@@ -32,7 +32,7 @@ from widthwise.inference import (
     SequentialSweep,
     curvature,
 )
-from widthwise.parameterization import parameterization
+from widthwise.parameterizations import parameterization
 
 LINEAR = {
     "plain": {"depth": 5},

@@ -18,7 +18,7 @@ from science.oracles import LOSSES, batch_of
 from widthwise.algorithms import Backprop, PredictiveCoding
 from widthwise.inference import ErrorDescent
 from widthwise.network import LeafScaling, mlp, residual_mlp
-from widthwise.parameterization import Power, Role, parameterization
+from widthwise.parameterizations import Power, Role, parameterization
 
 STEPS, RATE, EPSILON, DECAY = 8, 0.05, 1e-3, 0.1
 WIDTH, DEPTH, BASE_WIDTH, BASE_DEPTH = 24, 4, 6, 2

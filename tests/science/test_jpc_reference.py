@@ -13,7 +13,7 @@ from widthwise._loss import mse
 from widthwise.algorithms import local_gradients
 from widthwise.inference import ActivityDescent, OutputSpaceSolve, Problem
 from widthwise.network import Dense, Linear, Network, Segment, inputs, mlp, residual_mlp
-from widthwise.parameterization import parameterization
+from widthwise.parameterizations import parameterization
 
 REFERENCE = Path(__file__).parent.parent / "data" / "jpc_reference"
 CASES = json.loads((REFERENCE / "cases.json").read_text())

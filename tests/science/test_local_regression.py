@@ -20,7 +20,7 @@ from science.oracles import (
 
 from widthwise.algorithms import Backprop, PredictiveCoding, local_energy, local_gradients
 from widthwise.inference import ActivityDescent, ErrorDescent, OutputSpaceSolve, Problem, SequentialSweep
-from widthwise.parameterization import parameterization
+from widthwise.parameterizations import parameterization
 
 KEY = jax.random.key(0)
 NETWORKS = {

@@ -21,8 +21,8 @@ from widthwise.cli import main
 from widthwise.config import checked
 from widthwise.data import load
 from widthwise.sweep import Training
-from widthwise.sweep._flops import flops
 from widthwise.sweep.engines import _processes, _slurm, group_of, task_of
+from widthwise.sweep.engines._flops import flops
 from widthwise.sweep.engines._task import balanced, largest_first, train_task
 from widthwise.training import make_step, optimizer, start
 

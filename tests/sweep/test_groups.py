@@ -12,8 +12,9 @@ from training.toys import from_table, one_hot, toy
 from widthwise._errors import InputError
 from widthwise.algorithms import Backprop, PredictiveCoding
 from widthwise.inference import ActivityDescent, ErrorDescent
-from widthwise.parameterization import parameterization
-from widthwise.sweep import Group, Training, _run, members, run_group
+from widthwise.parameterizations import parameterization
+from widthwise.sweep import Group, Training, members, run_group
+from widthwise.sweep import _train_group as _run
 from widthwise.training import streams, train
 
 TABLE = parameterization("mup", base_width=8)

@@ -14,7 +14,7 @@ from widthwise import report
 from widthwise._errors import InputError
 from widthwise.algorithms import Backprop, PredictiveCoding
 from widthwise.inference import ActivityDescent, ErrorDescent, OutputSpaceSolve, SequentialSweep
-from widthwise.parameterization import parameterization
+from widthwise.parameterizations import parameterization
 from widthwise.sweep import (
     Group,
     RunStore,

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from widthwise._errors import InputError
-from widthwise.sweep._search import LEAST_STEP, SEARCHES, refined, search_of
+from widthwise.sweep._rate_search import LEAST_STEP, SEARCHES, refined, search_of
 
 RATES = [-12.0, -11.0, -10.0, -9.0, -8.0, -7.0, -6.0, -5.0]
 ACTIVITY = [-3.0, -2.0, -1.0, 0.0]

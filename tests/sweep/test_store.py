@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from widthwise._errors import InputError
-from widthwise.sweep import RunStore, _store, content_hash, jsonable, read, read_json, stream, write_json
+from widthwise.store import _run_directory as _store
+from widthwise.sweep import RunStore, content_hash, jsonable, read, read_json, stream, write_json
 
 SPEC = {"network": {"depth": 3, "widths": (64, 128)}, "rate": 0.5, "seeds": 3}
 
@@ -141,7 +142,7 @@ def test_corrupt_lines_are_skipped_and_counted(home, line):
 
 def test_the_lock_holds_against_another_process_until_kill_9(home):
     holder = python(
-        "import sys; from widthwise.sweep._store import RunStore\n"
+        "import sys; from widthwise.store._run_directory import RunStore\n"
         "with RunStore.open(sys.argv[1], kind='train', spec={}): print('held', flush=True); sys.stdin.read()",
         held := home.parent / "held",
     )
@@ -170,7 +171,7 @@ def test_a_failed_open_gives_the_lock_up(home):
 
 APPEND_FOR_EVER = """
 import itertools, sys
-from widthwise.sweep._store import RunStore
+from widthwise.store._run_directory import RunStore
 with RunStore.open(sys.argv[1], kind="train", spec={}) as store:
     for n in itertools.count():
         store.append([{"hash": f"{n}-{i}", "group": str(n), "curve": [0.1] * 20000} for i in range(20)])
@@ -198,8 +199,8 @@ def test_kill_9_while_appending_loses_no_acknowledged_group(tmp_path, delay):
 APPEND_TO_A_FULL_DISK = """
 import resource, signal, sys
 from widthwise._errors import InputError
-from widthwise.sweep._files import write_json
-from widthwise.sweep._store import RunStore
+from widthwise.store._json_files import write_json
+from widthwise.store._run_directory import RunStore
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with RunStore.open(sys.argv[1], kind="train", spec={}) as store:
     store.append([{"hash": f"0-{i}", "group": "0"} for i in range(3)])
@@ -387,7 +388,7 @@ def test_killed_at_the_very_start(tmp_path):
 OPEN_WITHOUT_PERMISSION = """
 import os, sys
 from widthwise._errors import InputError
-from widthwise.sweep._store import RunStore, read
+from widthwise.store._run_directory import RunStore, read
 if os.geteuid() == 0:  # root may do everything, nobody may not
     os.seteuid(65534)
 for attempt in (lambda: RunStore.open(sys.argv[1], kind="train", spec={}), lambda: read(sys.argv[1])):
@@ -516,7 +517,7 @@ def test_ten_thousand_runs_open_quickly(tmp_path):
     # In a process of its own, as users run it: here every call is type-checked, a hundred times slower. Its processor
     # time, as the machine may be busy with others.
     code = (
-        "import sys, time; from widthwise.sweep._store import RunStore; start = time.process_time()\n"
+        "import sys, time; from widthwise.store._run_directory import RunStore; start = time.process_time()\n"
         f"with RunStore.open(sys.argv[1], kind='transfer', spec={SPEC!r}) as store:\n"
         "    assert store.finished(f'0-{i}' for i in range(10_000))\n"
         "print(time.process_time() - start)"

@@ -14,9 +14,9 @@ from widthwise._loss import mse
 from widthwise.algorithms import Backprop, PredictiveCoding, TargetPropagation, TrainedFeedback
 from widthwise.inference import ActivityDescent, Automatic, ErrorDescent
 from widthwise.network import mlp, residual_mlp
-from widthwise.parameterization import parameterization
+from widthwise.parameterizations import parameterization
 from widthwise.sweep import Group, RunStore, Training, grid, run_sweep, transfer
-from widthwise.sweep._transfer import _warn_unsettled
+from widthwise.sweep._run_sweep import _warn_unsettled
 from widthwise.training import UnsettledWarning, evaluated, examples, streams, train
 
 TABLE = parameterization("mup", base_width=8)

@@ -8,8 +8,9 @@ from training.toys import from_table, toy
 from widthwise._errors import InputError
 from widthwise.algorithms import Backprop, PredictiveCoding
 from widthwise.inference import ErrorDescent
-from widthwise.parameterization import parameterization
-from widthwise.sweep import Group, RunStore, Training, _run, _tune, run_search, transfer, tune
+from widthwise.parameterizations import parameterization
+from widthwise.sweep import Group, RunStore, Training, _tune, run_search, transfer, tune
+from widthwise.sweep import _train_group as _run
 from widthwise.sweep._tune import labels_of
 
 TABLE = parameterization("mup", base_width=8)

@@ -17,7 +17,7 @@ from widthwise._errors import InputError
 from widthwise._loss import mse
 from widthwise.inference import Problem
 from widthwise.network import mlp, residual_mlp
-from widthwise.parameterization import parameterization
+from widthwise.parameterizations import parameterization
 from widthwise.theory import (
     curvature_matrix,
     curvature_norm,

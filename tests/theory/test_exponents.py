@@ -13,7 +13,7 @@ import pytest
 
 from widthwise import theory
 from widthwise._errors import InputError
-from widthwise.parameterization import GAUGES, OPTIMIZERS, Role, parameterization
+from widthwise.parameterizations import GAUGES, OPTIMIZERS, Role, parameterization
 from widthwise.theory import predicted_depth_slopes, predicted_errors, predicted_slopes, predicted_vectors
 
 HALF = Fraction(1, 2)

@@ -14,7 +14,7 @@ from widthwise._loss import mse
 from widthwise.algorithms import Backprop, Batch, PredictiveCoding, cosine
 from widthwise.inference import ActivityDescent, ErrorDescent, OutputSpaceSolve, Problem, SequentialSweep
 from widthwise.network import mlp, residual_mlp
-from widthwise.parameterization import parameterization
+from widthwise.parameterizations import parameterization
 from widthwise.theory import (
     clamped_output_errors,
     curvature_matrix,

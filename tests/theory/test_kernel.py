@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 import widthwise as ww
 from widthwise._errors import InputError
 from widthwise.network import Built, mlp
-from widthwise.parameterization import parameterization
+from widthwise.parameterizations import parameterization
 from widthwise.theory import kernel_flow, neural_tangent_kernel
 from widthwise.training import make_step, optimizer, start
 

@@ -11,7 +11,7 @@ import pytest
 
 from widthwise._errors import InputError
 from widthwise.network import mlp, residual_mlp
-from widthwise.parameterization import parameterization
+from widthwise.parameterizations import parameterization
 from widthwise.theory import (
     activity_hessian,
     curvature_matrix,

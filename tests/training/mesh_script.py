@@ -21,7 +21,7 @@ import numpy as np  # noqa: E402
 
 import widthwise as ww  # noqa: E402
 from widthwise.training import join  # noqa: E402
-from widthwise.training._devices import gathered  # noqa: E402
+from widthwise.training._sharding import gathered  # noqa: E402
 
 if address:
     join(address[0], processes, int(address[2]))

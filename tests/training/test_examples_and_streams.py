@@ -11,15 +11,7 @@ from training.toys import made, one_hot, toy
 from widthwise._errors import InputError
 from widthwise._loss import cross_entropy, mse
 from widthwise.data import Dataset
-from widthwise.training import (
-    batches_per_epoch,
-    epoch_order,
-    evaluate,
-    examples,
-    run_order,
-    sampled,
-    streams,
-)
+from widthwise.training import batches_per_epoch, epoch_order, evaluate, examples, run_order, sampled, streams
 
 
 def bits(key):

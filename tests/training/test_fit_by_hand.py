@@ -12,7 +12,7 @@ from widthwise._errors import InputError
 from widthwise._loss import cross_entropy, mse
 from widthwise.algorithms import Backprop, PredictiveCoding
 from widthwise.inference import ErrorDescent
-from widthwise.parameterization import parameterization
+from widthwise.parameterizations import parameterization
 from widthwise.training import DivergedWarning, train
 
 BATCH = 8

@@ -10,7 +10,7 @@ from widthwise._loss import mse
 from widthwise.algorithms import Batch, PredictiveCoding, TargetPropagation
 from widthwise.inference import ErrorDescent
 from widthwise.network import residual_cnn, vgg
-from widthwise.parameterization import parameterization
+from widthwise.parameterizations import parameterization
 from widthwise.training import make_step, optimizer
 from widthwise.training._step import start
 

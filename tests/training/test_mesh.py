@@ -14,7 +14,7 @@ import pytest
 import widthwise as ww
 from widthwise._errors import InputError
 from widthwise.training import join
-from widthwise.training._devices import split
+from widthwise.training._sharding import split
 
 SCRIPT = str(Path(__file__).with_name("mesh_script.py"))
 RULES = ("bp", "pc", "tp", "dtp")

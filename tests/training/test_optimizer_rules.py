@@ -9,7 +9,7 @@ from training.toys import gap, made, weights
 
 from widthwise._errors import InputError
 from widthwise.network import residual_mlp
-from widthwise.parameterization import parameterization
+from widthwise.parameterizations import parameterization
 from widthwise.training import optimizer, schedule
 
 RATE, EPSILON, DECAY = 0.3, 0.05, 0.02

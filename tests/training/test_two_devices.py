@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from widthwise._errors import InputError
-from widthwise.training._devices import split
+from widthwise.training._sharding import split
 
 RUN = (
     "train --data digits --network residual_mlp --depth 5 --width 16 --steps 20 --rate 0.1 --seed 3 --batch-size 10 "
@@ -46,7 +46,7 @@ def test_two_devices_split_the_batch():
 import jax
 jax.config.update("jax_num_cpu_devices", 2)
 import jax.numpy as jnp
-from widthwise.training._devices import split
+from widthwise.training._sharding import split
 parts = split({"data": 2}, 6, 4)
 batch = jax.jit(parts.examples)(jnp.arange(12.0).reshape(6, 2))
 weights = parts.copied({"w": jnp.ones((4, 4)), "name": "w"})["w"]

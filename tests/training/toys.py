@@ -5,7 +5,7 @@ import numpy as np
 
 from widthwise.data import Dataset
 from widthwise.network import mlp
-from widthwise.parameterization import parameterization
+from widthwise.parameterizations import parameterization
 
 
 def toy(examples=40, features=6, classes=3, test_examples=23, seed=0):

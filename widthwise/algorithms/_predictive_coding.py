@@ -19,9 +19,10 @@ from ..inference import (
     scaled,
 )
 from ..network import Network, inputs
-from ..parameterization import OUTPUT_LOSSES
+from ..parameterizations import OUTPUT_LOSSES
 from ._backprop import Backprop
-from ._base import AbstractAlgorithm, Batch, Inference, Learner, Metrics, Precisions, cosine, median
+from ._base import AbstractAlgorithm, Batch, Inference, Learner, Metrics, cosine, median
+from ._local_regression import Precisions
 
 # ‖C‖ differs little between examples, and six sweeps over a whole batch would cost as much as inference.
 PROBED = 4

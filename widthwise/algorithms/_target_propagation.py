@@ -13,7 +13,7 @@ from ..inference import positive
 from ..network import AbstractStage, Built, Network, State, States, around, flat, forward, inputs, sweep
 from ._backprop import Backprop
 from ._base import AbstractAlgorithm, Batch, Inference, Learner, Metrics, cosine, median
-from ._feedback import AbstractFeedback, RidgeFeedback
+from .feedback import AbstractFeedback, RidgeFeedback
 
 
 class TargetPropagation(AbstractAlgorithm):

@@ -5,11 +5,11 @@ from typing import Any
 
 from .._errors import InputError
 from ..config import LOSSES, Run, algorithm_of, build_of, found, label_of, optimizer_settings, table_of
-from ..parameterization import fraction
+from ..parameterizations import fraction
 from ..report import SUFFIXES
 from ._flags import Parser, add_run_flags, given
-from ._output import check_figure, progress, run_from, use_dtype, write_result
-from ._rule import add_rule_flag, own_rule, with_rule
+from ._own_algorithm import add_rule_flag, own_rule, with_rule
+from ._shared import check_figure, progress, run_from, use_dtype, write_result
 
 WIDTHS = (128, 256, 512, 1024)
 # The probe of docs/theory.md: eight inputs, three outputs.

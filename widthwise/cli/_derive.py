@@ -5,11 +5,11 @@ from typing import Any
 
 from .._errors import InputError
 from ..config import LOSSES, Run, algorithm_of, build_of, found
-from ..parameterization import OWN, Parameterization, fraction, load
+from ..parameterizations import OWN, Parameterization, fraction, load
 from ._check import IMAGE_SHAPE, IN_SIZE, OUT_SIZE, PROBE_EPSILON
 from ._flags import Parser, add_run_flags, given
-from ._output import progress, run_from, use_dtype, write_result
-from ._rule import add_rule_flag, own_rule, with_rule
+from ._own_algorithm import add_rule_flag, own_rule, with_rule
+from ._shared import progress, run_from, use_dtype, write_result
 
 WIDTHS = (64, 128, 256, 512)
 # What a table's file says itself.

@@ -11,7 +11,7 @@ from typing import Any
 from .._errors import InputError
 from ..data import SOURCES, found_on_disk, load
 from ._flags import Parser
-from ._output import write_result
+from ._shared import write_result
 
 PACKAGES = (
     "jax",

@@ -7,11 +7,11 @@ from typing import Any
 
 from .._errors import InputError
 from ..config import LOSSES, TABLE, Run, algorithm_of, build_of, found, optimizer_settings, table_of
-from ..parameterization import GAUGES, TARGET, Parameterization, fraction, parameterization, to_json
+from ..parameterizations import GAUGES, TARGET, Parameterization, fraction, parameterization, to_json
 from ..report import SUFFIXES
 from ._check import IMAGE_SHAPE, IN_SIZE, OUT_SIZE
 from ._flags import Parser, add_run_flags, given
-from ._output import check_figure, run_from, table_text, use_dtype, write_result
+from ._shared import check_figure, run_from, table_text, use_dtype, write_result
 
 STEPS, RATE, EPSILON = 8, 0.05, 1e-8
 # What a table needs; all other settings are of the network that a proof trains.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .._errors import InputError
 from ._flags import Parser
-from ._output import write_result
+from ._shared import write_result
 
 LONGEST = 100_000_000  # bytes; ten thousand runs are 4 million
 VERSIONS = (1, 2)  # of transfer.json; 1 has neither activity rates nor grids of sizes

@@ -9,7 +9,7 @@ from typing import Any
 
 from .._errors import InputError, unknown
 from ._flags import Parser
-from ._output import write_result
+from ._shared import write_result
 
 # Of a sweep's run, and of a training run, whichever a directory holds.
 COLUMNS = (

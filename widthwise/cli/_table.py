@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from ..config import table_of
-from ..parameterization import to_json
+from ..parameterizations import to_json
 from ._flags import Parser, add_run_flags, given
-from ._output import run_from, table_text, write_result
+from ._shared import run_from, table_text, write_result
 
 
 def run(arguments: Sequence[str]) -> int:

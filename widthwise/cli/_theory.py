@@ -12,7 +12,7 @@ from .._errors import InputError, unknown
 from ..config import CONVOLUTIONAL, TAKES, Run, algorithm_of, build_of, data_of, table_of
 from ..report import SUFFIXES
 from ._flags import Parser, add_run_flags, given
-from ._output import check_figure, progress, run_from, write_result
+from ._shared import check_figure, progress, run_from, write_result
 
 TOPICS = ("conditioning",)
 ITERATIONS = 200

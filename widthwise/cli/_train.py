@@ -23,8 +23,8 @@ from ..config import (
 )
 from ._compilation import use_compilation_cache
 from ._flags import Parser, add_cache_flag, add_run_flags, given
-from ._output import progress, run_from, use_devices, use_dtype, write_result
-from ._rule import add_rule_flag, own_rule, with_rule
+from ._own_algorithm import add_rule_flag, own_rule, with_rule
+from ._shared import progress, run_from, use_devices, use_dtype, write_result
 from ._tuned import read_tuned
 
 

@@ -9,8 +9,8 @@ from ..config import PREDICTIVE_CODING, Run, data_of, identity, label_of
 from ._compilation import use_compilation_cache
 from ._engine import add_engine_flags, check_engine_flags, engine_of
 from ._flags import PLURAL, Parser, add_cache_flag, add_run_flags, given
-from ._output import progress, run_from, runs_told, use_dtype, write_result
-from ._rule import add_rule_flag, own_rule, with_rule
+from ._own_algorithm import add_rule_flag, own_rule, with_rule
+from ._shared import progress, run_from, runs_told, use_dtype, write_result
 from ._tuned import Tuned, read_tuned
 
 LOG2_RATES = (-5.0, 2.0, 0.5)

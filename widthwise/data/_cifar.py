@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from widthwise._errors import InputError
-from widthwise.data._dataset import Dataset
-from widthwise.data._images import Split, normalized_images
-from widthwise.data._places import folder_of
-from widthwise.data._sources import SOURCES
-from widthwise.data._tar import read_members
+from .._errors import InputError
+from ._dataset import Dataset
+from ._images import Split, normalized_images
+from ._places import folder_of
+from ._sources import SOURCES
+from ._tar import read_members
 
 _CHANNELS, _HEIGHT, _WIDTH = 3, 32, 32
 

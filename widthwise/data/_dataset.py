@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from widthwise._errors import InputError, unknown
+from .._errors import InputError, unknown
 
 _INPUT_DTYPES = [np.dtype(kind) for kind in (np.uint8, np.float32, np.float64)]
 # Labels are kept as int32.

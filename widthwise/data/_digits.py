@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from widthwise.data._dataset import Dataset
+from ._dataset import Dataset
 
 _TRAIN_EXAMPLES = 1437
 

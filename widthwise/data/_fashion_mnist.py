@@ -2,8 +2,8 @@
 
 import os
 
-from widthwise.data._dataset import Dataset
-from widthwise.data._images import idx_images
+from ._dataset import Dataset
+from ._images import idx_images
 
 
 def fashion_mnist(data_dir: str | os.PathLike[str] | None = None) -> Dataset:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from widthwise._errors import InputError
+from .._errors import InputError
 
 # A header can claim more than any memory holds; the largest file known here is 47 MB.
 _MOST_BYTES = 2**30

@@ -4,10 +4,10 @@ import os
 
 import numpy as np
 
-from widthwise.data._dataset import Dataset
-from widthwise.data._idx import read_idx
-from widthwise.data._places import folder_of
-from widthwise.data._sources import SOURCES, Source
+from ._dataset import Dataset
+from ._idx import read_idx
+from ._places import folder_of
+from ._sources import SOURCES, Source
 
 Split = tuple[np.ndarray, np.ndarray]
 

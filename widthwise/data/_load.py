@@ -3,14 +3,14 @@
 import os
 from collections.abc import Callable
 
-from widthwise._errors import unknown
-from widthwise.data._cifar import cifar10, cifar100
-from widthwise.data._dataset import Dataset
-from widthwise.data._digits import digits
-from widthwise.data._fashion_mnist import fashion_mnist
-from widthwise.data._mnist import mnist
-from widthwise.data._npz import npz
-from widthwise.data._teachers import linear_teacher, mlp_teacher
+from .._errors import unknown
+from ._cifar import cifar10, cifar100
+from ._dataset import Dataset
+from ._digits import digits
+from ._fashion_mnist import fashion_mnist
+from ._mnist import mnist
+from ._npz import npz
+from ._teachers import linear_teacher, mlp_teacher
 
 Folder = str | os.PathLike[str] | None
 

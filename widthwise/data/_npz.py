@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from widthwise._errors import InputError
-from widthwise.data._dataset import Dataset
+from .._errors import InputError
+from ._dataset import Dataset
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
 # RuntimeError: an encrypted archive, an unknown compression. MemoryError: also a header that lies.

@@ -6,8 +6,8 @@ import stat
 import sys
 from pathlib import Path
 
-from widthwise._errors import InputError
-from widthwise.data._sources import SOURCES, Source, SourceFile
+from .._errors import InputError
+from ._sources import SOURCES, Source, SourceFile
 
 
 def folder_of(name: str, source: Source, data_dir: str | os.PathLike[str] | None = None) -> Path:

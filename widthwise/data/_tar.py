@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from widthwise._errors import InputError
+from .._errors import InputError
 
 # A header can claim more than any memory holds; the largest member known here is 154 MB.
 _MOST_BYTES = 2**30

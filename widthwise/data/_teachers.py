@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from widthwise._errors import InputError
-from widthwise.data._dataset import Dataset
+from .._errors import InputError
+from ._dataset import Dataset
 
 Teacher = Callable[[np.ndarray], np.ndarray]
 

@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ._base import Point, Problem, curvature_step
-from ._checks import at_least_one, positive
-from ._search import AbstractSearch, Tried
-from ._vector import Vector, chosen, dot, minus, plus, preconditioned, times
+from .._arguments import at_least_one, positive
+from ._curvature import curvature_step
+from ._error_vector import Vector, chosen, dot, minus, plus, preconditioned, times
+from ._problem import Point, Problem
+from ._safeguarded_search import AbstractSearch, Tried
 
 
 class Last(NamedTuple):

@@ -13,13 +13,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from .._arguments import at_least_one, positive
 from .._loss import mse
-from ._base import AbstractRelaxation, Point, Problem, Settled
-from ._checks import at_least_one, positive
-from ._error import ErrorDescent
-from ._exact import OutputSpaceSolve
+from ._base import AbstractRelaxation, Settled
+from ._error_descent import ErrorDescent
+from ._output_space_solve import OutputSpaceSolve
+from ._problem import Point, Problem
 from ._quasi_newton import QuasiNewton
-from ._search import chosen_point
+from ._safeguarded_search import chosen_point
 
 # Descent steps before the search, which costs more for each: at a small output precision nothing else is needed.
 DESCENT = 3

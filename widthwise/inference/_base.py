@@ -5,35 +5,15 @@ and a Hessian Γ + γ_L J^T J whose condition number is 1 + ‖C‖ instead of a
 """
 
 import abc
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .._errors import InputError
-from .._loss import Loss, output_error
-from ..network import Network, States, above, each, forward, perturbed, pullback, pulled_at_both, square_norm
-
-Precisions = tuple[Float[Array, "..."], ...]
-# Of the last place: what sums of a width's or an output's products are off by.
-UNITS = 16.0
-
-
-class Point(NamedTuple):
-    """A point of error space, with all that its energy, gradient and weight update need.
-
-    **Fields:** `errors`: e_l of the hidden layers; `states`: the hidden states that predictions are made from
-    (h_l, or the forward pass's where predictions are fixed); `prediction`: f; `output_error`: −∂loss/∂f, for MSE
-    y − f; `pulled`: ∇_{e_l} F but for γ_l e_l, so −γ_L J_l^T output_error, for every hidden layer.
-    """
-
-    errors: States
-    states: States
-    prediction: Float[Array, "batch out"]
-    output_error: Float[Array, "batch out"]
-    pulled: States
+from ..network import square_norm
+from ._problem import Point, Problem
 
 
 class Settled(NamedTuple):
@@ -47,122 +27,6 @@ class Settled(NamedTuple):
     iterations: Int[Array, " batch"]
     converged: Bool[Array, " batch"]
     energy: Float[Array, " batch"]
-
-
-class Problem(eqx.Module):
-    """The energy that a relaxation lowers, the two ends of the chain clamped.
-
-        F = Σ_{l<L} [(γ_l/2) |e_l|² + (α/2) |h_l|²] + γ_L loss(f, y),   h_l = f_l(h_{l-1}) + e_l
-
-    **Arguments:** `network`; `precisions`: γ, one a segment, scalars or, at the output, (batch,); `x`: (batch,
-    in); `y`: (batch, out); `loss`; `fixed_prediction`: predictions, Jacobians and inputs frozen at the forward
-    pass (the fixed prediction assumption, FPA); `activity_decay`: α, None for 0.
-    """
-
-    network: Network
-    precisions: Precisions
-    x: Float[Array, "batch *in"]
-    y: Float[Array, "batch out"]
-    loss: Loss = eqx.field(static=True)
-    fixed_prediction: bool = eqx.field(static=True, default=False)
-    activity_decay: Float[Array, ""] | None = None
-
-    def start(self) -> Point:
-        """The forward pass (F-ini): all hidden errors zero."""
-        *states, prediction = forward(self.network, self.x)
-        errors = jax.tree.map(jnp.zeros_like, tuple(states))
-        return self._point(errors, tuple(states), prediction[0])
-
-    def at(self, errors: States, start: Point) -> Point:
-        """The point with given errors; `start` is the forward pass."""
-        if self.fixed_prediction:
-            return start._replace(errors=errors)
-        first = jax.tree.map(lambda leaf: leaf[0], start.states[0])
-        states, prediction = perturbed(self.network, first, errors)
-        return self._point(errors, states, prediction)
-
-    def at_states(self, states: States, start: Point) -> Point:
-        """The point with given hidden states h_l."""
-        errors, prediction = self.errors(states, start)
-        return self._point(errors, start.states if self.fixed_prediction else states, prediction)
-
-    def at_states_and_start(self, states: States, start: Point) -> tuple[Point, Point]:
-        """The point with given hidden states, and `start` with its gradient, both from one sweep.
-
-        Compared with `at_states`, one loop less to compile where nothing else reads the start's gradient; and errors
-        are known only once all sweeps are over, or an update would keep a copy of the weights that it overwrites.
-        """
-        if self.fixed_prediction:
-            return self.at_states(states, start), start
-        points = (states, start.states)
-        predicted, prediction, here, there = pulled_at_both(
-            self.network, points, self._cotangent, self._cotangent(start.prediction), self._sources(points)
-        )
-        errors = self._between(states, predicted, start)
-        point = Point(errors, states, prediction, self.output_error(prediction), here)
-        return point, start._replace(pulled=there)
-
-    def errors(self, states: States, start: Point) -> tuple[States, Array]:
-        """h_l − f_l(h_{l-1}) of given hidden states, and their prediction; no layer waits for another."""
-        seen = start.states if self.fixed_prediction else states
-        layers = zip(self.network.segments[1:], above(seen), strict=True)
-        predicted = [each(lambda stage, x: stage(x), segment, x) for segment, x in layers]
-        return self._between(states, tuple(predicted[:-1]), start), predicted[-1][0]
-
-    def gradient(self, point: Point) -> States:
-        """∇_{e_l} F = γ_l e_l − γ_L J_l^T output_error, with α Σ_{k>=l} J_{k<-l}^T h_k under activity decay."""
-        return tuple(
-            jax.tree.map(lambda e, r, p=precision: p * e + r, error, pulled)
-            for precision, error, pulled in zip(self.precisions[:-1], point.errors, point.pulled, strict=True)
-        )
-
-    def energy(self, point: Point) -> Float[Array, " batch"]:
-        """F, per example."""
-        hidden = square_norm(point.errors, self.precisions[:-1])
-        if self.activity_decay is not None:
-            hidden = hidden + self.activity_decay * square_norm(point.states)
-        return 0.5 * hidden + self.precisions[-1] * self.loss(point.prediction, self.y)
-
-    def descended(self, point: Point) -> Float[Array, " batch"]:
-        """What `gradient` is the gradient of, per example: F, its loss linearized where predictions are fixed.
-
-        F,   FPA: F − Σ_{l<L} ⟨e_l, γ_L J_l^T output_error⟩
-        """
-        energy = self.energy(point)
-        if not self.fixed_prediction:
-            return energy
-        products = jax.tree.leaves(jax.tree.map(jnp.multiply, point.errors, point.pulled))
-        return energy + sum(jnp.sum(leaf, axis=(0, *range(2, leaf.ndim))) for leaf in products)
-
-    def rounding(self, point: Point, energy: Float[Array, " batch"]) -> Float[Array, " batch"]:
-        """By how much the point's `energy`, its `descended`, is off at most: units in the last place of it and of f.
-
-        16 ε (|F| + γ_L Σ_i |δ_i f_i|),   δ = output error
-        """
-        through = jnp.sum(jnp.abs(point.output_error * point.prediction), axis=-1)
-        unit = UNITS * jnp.finfo(through.dtype).eps
-        return unit * (jnp.abs(energy) + self.precisions[-1] * through)
-
-    def output_error(self, prediction: Float[Array, "batch out"]) -> Float[Array, "batch out"]:
-        """−∂loss/∂f at a prediction, for MSE y − f."""
-        return output_error(self.loss, prediction, self.y)
-
-    def _between(self, states: States, predicted: States, start: Point) -> States:
-        """h_l − f_l(h_{l-1}); the input is clamped, so f_1(x) is the forward pass's first state."""
-        return jax.tree.map(jnp.subtract, states, (start.states[0], *predicted))
-
-    def _point(self, errors: States, states: States, prediction: Array) -> Point:
-        pulled = pullback(self.network, states, self._cotangent(prediction), self._sources(states))
-        return Point(errors, states, prediction, self.output_error(prediction), pulled)
-
-    def _cotangent(self, prediction: Array) -> Array:
-        """−γ_L output_error, what `Point.pulled` is the pullback of."""
-        return -scaled(self.precisions[-1], self.output_error(prediction))
-
-    def _sources(self, states: Any) -> Any:
-        """α h_l, which activity decay adds on the way down; None without."""
-        decay = self.activity_decay
-        return None if decay is None else jax.tree.map(lambda h: decay * h, states)
 
 
 class AbstractRelaxation(eqx.Module):
@@ -195,28 +59,6 @@ def refuse_decay(problem: Problem, name: str) -> None:
         )
 
 
-def scaled(weight: Float[Array, "..."], array: Float[Array, "batch *units"]) -> Float[Array, "batch *units"]:
-    """Every example's array times its weight; a scalar weight is everybody's."""
-    weight = jnp.asarray(weight, array.dtype)
-    return array * weight.reshape(weight.shape + (1,) * (array.ndim - 1 if weight.ndim else 0))
-
-
-def over_precisions(problem: Problem, states: States) -> States:
-    """Γ^-1 z, of every hidden layer's state."""
-    return tuple(
-        jax.tree.map(lambda leaf, p=precision: leaf / p, state)
-        for precision, state in zip(problem.precisions[:-1], states, strict=True)
-    )
-
-
-def pushed(problem: Problem, point: Point, errors: States) -> Float[Array, "batch out"]:
-    """J e: the prediction's change to first order; 0 where predictions are fixed."""
-    if problem.fixed_prediction:
-        return jnp.zeros_like(problem.y)
-    first = jax.tree.map(lambda h, e: h[0] - e[0], point.states[0], point.errors[0])
-    return jax.jvp(lambda e: perturbed(problem.network, first, e)[1], (point.errors,), (errors,))[1]
-
-
 def relative_residual(problem: Problem, start: Point, point: Point) -> Float[Array, " batch"]:
     """‖∇_e F‖ / ‖∇_e F at the forward pass‖ in error space, per example; 0/0 = 0."""
     here, there = (square_norm(problem.gradient(at)) for at in (point, start))
@@ -231,67 +73,3 @@ def relative(here: Float[Array, " batch"], there: Float[Array, " batch"]) -> Flo
     # Anything finite over infinity is 0, which would call settled what nobody has measured.
     known = jnp.where(jnp.isinf(there), jnp.nan, there)
     return jnp.sqrt(jnp.where(here == 0, 0.0, here / jnp.where(here == 0, 1.0, known)))
-
-
-def curvature_along_error(problem: Problem, point: Point) -> Float[Array, " batch"]:
-    """The curvature along each example's output error δ, a lower bound of ‖C‖; 0 under FPA.
-
-        γ_L κ = γ_L Σ_l γ_l^-1 |J_l^T δ|² / |δ|²
-
-    Free of cost: the sweep that gave the gradient holds all of it.
-    """
-    delta = square_norm((point.output_error[None],))
-    if problem.fixed_prediction:
-        return jnp.zeros_like(delta)
-    pulled = square_norm(point.pulled, tuple(1 / precision for precision in problem.precisions[:-1]))
-    # point.pulled already holds γ_L, so its square holds it twice.
-    weighted = delta * problem.precisions[-1]
-    return jnp.where(delta == 0, 0.0, pulled / jnp.where(delta == 0, 1.0, weighted))
-
-
-def curvature_step(problem: Problem, point: Point) -> Float[Array, " batch"]:
-    """A step for descent on the errors, s = 1 / (1 + γ_L κ), from the curvature along each example's output error."""
-    return 1 / (1 + curvature_along_error(problem, point))
-
-
-def capped(problem: Problem, start: Point, cap: Float[Array, ""]) -> tuple[Problem, Point]:
-    """Lower each example's output precision until the curvature along its output error is at most `cap`.
-
-        γ_L,b = min(γ_L, cap / κ_b)
-
-    **Arguments:** `problem`; `start`: its forward pass, where κ is measured; `cap`: c.
-
-    **Returns:** the problem with an output precision for every example, and its forward pass.
-    """
-    along = curvature_along_error(problem, start)
-    cap = cap.astype(along.dtype)
-    factor = jnp.where(along > cap, cap / jnp.where(along > cap, along, 1.0), 1.0)
-    precisions = (*problem.precisions[:-1], problem.precisions[-1] * factor)
-    pulled = jax.tree.map(lambda leaf: jax.vmap(scaled, (None, 0))(factor, leaf), start.pulled)
-    return eqx.tree_at(lambda p: p.precisions, problem, precisions), start._replace(pulled=pulled)
-
-
-def curvature(problem: Problem, point: Point, products: int = 3) -> Float[Array, " batch"]:
-    """‖C‖, by power iteration on the out x out curvature, per example: how far from backprop inference leads.
-
-        C = Σ_{l<L} (γ_L/γ_l) J_l J_l^T,   condition number in error space 1 + ‖C‖
-
-    **Arguments:** `problem`; `point`: where the Jacobians are taken; `products`: with C; the Rayleigh quotient
-    after them is a lower bound. 0 under FPA, whose equilibrium is backprop's.
-
-    Source: arXiv 2411.02001, Theorem 4.2; docs/theory.md B1.
-    """
-
-    def product(v: Array) -> Array:
-        pulled = pullback(problem.network, point.states, scaled(problem.precisions[-1], v))
-        return pushed(problem, point, over_precisions(problem, pulled))
-
-    # Any start that is not orthogonal to the top direction serves; a ramp is deterministic and not symmetric.
-    ramp = 1.0 + 0.1 * jnp.arange(problem.y.shape[-1], dtype=problem.y.dtype)
-    v = jnp.broadcast_to(ramp, problem.y.shape)
-    for _ in range(products - 1):
-        v = product(v)
-        v = v / jnp.maximum(jnp.linalg.norm(v, axis=-1, keepdims=True), jnp.finfo(v.dtype).tiny)
-    square = jnp.sum(v * v, axis=-1)
-    # No Jacobian, no curvature: a dead relu or a readout of zeros leaves v = 0.
-    return jnp.sum(v * product(v), axis=-1) / jnp.where(square == 0, 1.0, square)

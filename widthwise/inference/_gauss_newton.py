@@ -13,11 +13,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from .._arguments import at_least_one, positive
 from ..network import pullback
-from ._base import Point, Problem, over_precisions, pushed, refuse_decay, scaled
-from ._checks import at_least_one, positive
-from ._search import AbstractSearch, Tried
-from ._vector import Vector, packed
+from ._base import refuse_decay
+from ._error_vector import Vector, packed
+from ._problem import Point, Problem, over_precisions, pushed, scaled
+from ._safeguarded_search import AbstractSearch, Tried
 
 
 class GaussNewton(AbstractSearch):

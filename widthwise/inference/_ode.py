@@ -14,10 +14,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._arguments import at_least_one, positive
 from ..network import States, square_norm
-from ._base import AbstractRelaxation, Point, Problem, Settled, curvature_step, over_precisions, scaled
-from ._checks import at_least_one, positive
-from ._search import chosen_point
+from ._base import AbstractRelaxation, Settled
+from ._curvature import curvature_step
+from ._problem import Point, Problem, over_precisions, scaled
+from ._safeguarded_search import chosen_point
 
 # Of an example: its accuracy, and the size of its errors.
 Scale = tuple[Array, Array]

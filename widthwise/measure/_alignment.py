@@ -24,11 +24,11 @@ from .._errors import InputError
 from .._loss import Loss, mse
 from ..algorithms import AbstractAlgorithm
 from ..network import Built, Dense, Network, States, forward, stage_at
-from ..parameterization import Parameterization
+from ..parameterizations import Parameterization
 from ..training import leaves_steps, optimizer
+from ._preconditions import check_family
 from ._probe import Build, each_seed, increasing, over_widths, probe, rms, trained
 from ._slopes import log_slope
-from ._sound import check_family
 
 QUANTITIES = ("alignment", "movement", "passed_on")
 

@@ -31,11 +31,11 @@ from .._errors import InputError
 from .._loss import Loss, mse
 from ..algorithms import AbstractAlgorithm, Batch, Learner
 from ..network import Network, States, calibrated, each, forward, inputs, pullback
-from ..parameterization import Parameterization
+from ..parameterizations import Parameterization
 from ..training import optimizer, streams
+from ._preconditions import check_family, check_gradient
 from ._probe import Build, builts_of, increasing, layer_rms, probe, rms
 from ._slopes import log_slope
-from ._sound import check_family, check_gradient
 
 TOLERANCE = 0.1
 # Quantities that may shrink with width, but not grow: their line passes below the tolerance.

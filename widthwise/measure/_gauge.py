@@ -18,7 +18,7 @@ from .._errors import InputError
 from .._loss import Loss, mse
 from ..algorithms import AbstractAlgorithm, Batch
 from ..network import Built
-from ..parameterization import Parameterization
+from ..parameterizations import Parameterization
 from ..training import leaves_steps, make_step, optimizer, start, streams
 from ._probe import probe
 

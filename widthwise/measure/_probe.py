@@ -15,7 +15,7 @@ from .._errors import InputError
 from .._loss import Loss
 from ..algorithms import AbstractAlgorithm, Batch
 from ..network import Built, Network, States
-from ..parameterization import Parameterization
+from ..parameterizations import Parameterization
 from ..training import make_step, start, streams
 
 Build = Callable[[int, PRNGKeyArray], Built]

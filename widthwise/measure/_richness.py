@@ -24,12 +24,12 @@ from .._errors import InputError
 from .._loss import mse
 from ..algorithms import AbstractAlgorithm
 from ..network import Built, Network, forward
-from ..parameterization import Parameterization
+from ..parameterizations import Parameterization
 from ..theory import kernel_flow, neural_tangent_kernel
 from ..training import leaves_steps, optimizer, streams
+from ._preconditions import check_family, check_gradient
 from ._probe import Build, each_seed, increasing, over_widths, probe, rms, trained
 from ._slopes import log_slope
-from ._sound import check_family, check_gradient
 
 QUANTITIES = ("movement", "kernel", "distance")
 # The stream of fresh inputs, apart from the probe's own.

@@ -6,7 +6,6 @@ it is visited in order (`sweep`, a `lax.scan`: compile time does not grow with d
 (depth, batch, ...). Hidden states leave out the readout.
 """
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -17,8 +16,7 @@ from jaxtyping import Array, Float
 
 from .._errors import InputError
 from ._stage import AbstractStage, State
-
-States = tuple[State, ...]
+from ._states import States, above
 
 # How many stages a turn of the loop visits: a GPU waits at every turn, a CPU is no faster (docs/performance.md).
 BLOCKS = {"gpu": 4}
@@ -194,51 +192,6 @@ def perturbed(network: Network, first: State, errors: States) -> tuple[States, A
     return tuple(states), sweep(lambda z, stage: (stage(z), None), z, network.segments[-1])[0]
 
 
-def above(hidden: States) -> States:
-    """What each segment above the first sees: the hidden states shifted by one layer.
-
-    **Arguments:** `hidden`: the states of all layers but the readout.
-
-    **Returns:** one entry for each segment after the first, the readout's last.
-    """
-    seen = []
-    below = hidden[0]
-    for state in hidden[1:]:
-        last = jax.tree.map(lambda leaf: leaf[-1:], below)
-        # A stage alone in its segment may change the state's shape; in a longer one all states are alike.
-        alone = jax.tree.leaves(state)[0].shape[0] == 1
-        seen.append(last if alone else jax.tree.map(_append_all_but_last, last, state))
-        below = state
-    return (*seen, jax.tree.map(lambda leaf: leaf[-1:], below))
-
-
-def _append_all_but_last(low: Array, own: Array) -> Array:
-    return jnp.concatenate([low, own[:-1]])
-
-
-def below(seen: States) -> States:
-    """The hidden layers' rows of what belongs to the layers above the first: the inverse of `above`.
-
-    **Arguments:** `seen`: one entry for each segment after the first, the readout's last.
-    """
-    hidden = [jax.tree.map(lambda leaf: leaf[:1], seen[0])]
-    for own, following in itertools.pairwise(seen):
-        last = jax.tree.map(lambda leaf: leaf[:1], following)
-        # As in `above`: a stage alone in its segment may change the state's shape.
-        alone = jax.tree.leaves(own)[0].shape[0] == 1
-        hidden.append(last if alone else jax.tree.map(_append_to_all_but_first, own, last))
-    return tuple(hidden)
-
-
-def _append_to_all_but_first(own: Array, high: Array) -> Array:
-    return jnp.concatenate([own[1:], high])
-
-
-def inputs(x: State, hidden: States) -> States:
-    """What each layer sees: the network's input, then the hidden states shifted by one layer."""
-    return (jax.tree.map(lambda leaf: leaf[None], x), *above(hidden))
-
-
 def pull(stage: AbstractStage, x: State, cotangent: State) -> State:
     """J_l^T c: a cotangent of one stage's output, pulled to its input."""
     return jax.vjp(stage, x)[1](cotangent)[0]
@@ -313,16 +266,3 @@ def _down(
 
 def _added(state: State, source: State | None) -> State:
     return state if source is None else jax.tree.map(jnp.add, state, source)
-
-
-def square_norm(states: States, weights: tuple[Any, ...] | None = None) -> Float[Array, " batch"]:
-    """Per example: the sum over layers and units of w_l |z_l|².
-
-    **Arguments:** `states`; `weights`: one a segment, scalars or (batch,) (default 1).
-    """
-    weights = (1.0,) * len(states) if weights is None else weights
-    return sum(
-        weight * jnp.sum(leaf * leaf, axis=(0, *range(2, leaf.ndim)))
-        for weight, state in zip(weights, states, strict=True)
-        for leaf in jax.tree.leaves(state)
-    )

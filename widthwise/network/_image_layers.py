@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray, PyTree
 
-from ..parameterization import Parameterization, Role, Size
+from ..parameterizations import Parameterization, Role, Size
 from ._build import LeafScaling, label, normals
 from ._chain import Segment
-from ._image_stage import Between, Convolved, Norm, Readout
+from ._convolution_stages import Between, Convolved, Norm, Readout
 from ._layer import Convolution, Linear
 
 KERNEL = 3

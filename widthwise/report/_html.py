@@ -9,16 +9,12 @@ from typing import Any
 
 from .._errors import InputError, unknown
 from . import _tables as tables
-from ._drift import drift_figure
-from ._figures import transfer_figure
-from ._groups import Payload, failed, finite
+from ._curves import Payload, failed, finite
+from ._formatting import duration, name
 from ._interactive import drawings
-from ._maps import map_figure
-from ._measured import measured_figure
 from ._save import atomically, svg
-from ._surfaces import activity_figure
 from ._verdict import verdicts, verifications
-from ._words import duration, name
+from .figures import activity_figure, drift_figure, map_figure, measured_figure, transfer_figure
 
 FIGURES = ("auto", "plotly", "svg")
 # Plotly draws each panel where the page has its place, and again where the page's width changes, as in print.

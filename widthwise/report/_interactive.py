@@ -8,15 +8,10 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ._colors import LEVELS, times
-from ._drift import KINDS, drift_words, looks
-from ._figures import loss_range
-from ._groups import AXES, Group, Payload, groups
-from ._maps import loss_map
-from ._measured import Measure, measured
-from ._style import ACTIVITY_RATE, INK, RATE, RULE, SOFT, shades
-from ._surfaces import marked, surfaces
+from ._curves import AXES, Group, Payload, groups
+from ._style import ACTIVITY_RATE, INK, LEVELS, RATE, RULE, SOFT, shades, times
 from ._verdict import headline, sentence
+from .figures import KINDS, Measure, drift_words, looks, loss_map, loss_range, marked, measured, surfaces
 
 Json = dict[str, Any]
 DASHES = {"-": "solid", "--": "dash", "-.": "dashdot", ":": "dot"}

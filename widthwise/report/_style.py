@@ -1,6 +1,7 @@
 """What all figures share: colours, fonts, frames, legends and the ticks of rates, losses and sizes."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,6 +32,8 @@ STYLE: Look = {
     "legend.frameon": False,
     "figure.facecolor": "white",
 }
+# Steps of the loss over the size's best one: what a rate costs, finer where it matters.
+LEVELS = (1.0, 1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0)
 MANY = 8
 RATE = "base learning rate (log₂)"
 ACTIVITY_RATE = "activity rate (log₂)"
@@ -134,3 +137,24 @@ def size_ticks(axes: "Axes", sizes: Sequence[int]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     if sizes:
         axes.set_xlim(sizes[0] / 1.3, sizes[-1] * 1.3)
+
+
+def loss_colors() -> dict[str, Any]:
+    """Dark where the loss is low, in steps."""
+    from matplotlib import colormaps
+    from matplotlib.colors import BoundaryNorm
+
+    return {"cmap": colormaps["viridis"], "norm": BoundaryNorm(LEVELS, colormaps["viridis"].N)}
+
+
+def times(loss: float, lowest: float) -> float:
+    """A loss over the least one, at most the last level; over a least of 0, that or 1."""
+    return min(loss / lowest if lowest > 0 else LEVELS[-1] if loss > 0 else 1.0, LEVELS[-1])
+
+
+def edges(values: Sequence[float]) -> list[float]:
+    """The borders of the cells around some values: half way between them."""
+    inner = [(low + high) / 2 for low, high in itertools.pairwise(values)]
+    first = inner[0] - values[0] if inner else 0.5
+    last = values[-1] - inner[-1] if inner else 0.5
+    return [values[0] - first, *inner, values[-1] + last]

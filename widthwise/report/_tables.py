@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ._groups import Group, Payload, Row, failed, finite, groups
+from ._curves import Group, Payload, Row, failed, finite, groups
+from ._formatting import NONE, decimal, exponent, label, name, number, percent, power, with_error
 from ._verdict import transfers, undecided
-from ._words import NONE, decimal, exponent, label, name, number, percent, power, with_error
 
 SETTLED = 1e-2
 FIRST = 10

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from ._groups import Group, Payload, Row, finite, groups
-from ._words import NONE, decimal, label, listed, name, octaves, percent
+from ._curves import Group, Payload, Row, finite, groups
+from ._formatting import NONE, decimal, label, listed, name, octaves, percent
 
 # ‖C‖ above which predictive coding's update differs visibly from its wide limit.
 CURVED = 0.1

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._errors import InputError
 from ..algorithms import AbstractAlgorithm
 from ..network import Built
-from ..parameterization import Parameterization
+from ..parameterizations import Parameterization
 
 
 class Member(NamedTuple):

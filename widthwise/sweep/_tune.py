@@ -17,12 +17,13 @@ from .._loss import Loss, mse
 from ..algorithms import AbstractAlgorithm
 from ..data import Dataset
 from ..network import Built
-from ..parameterization import Parameterization, to_json
+from ..parameterizations import Parameterization, to_json
 from ._group import Group, Member, with_activity_rate
-from ._record import device, records, run_names, versions
-from ._run import OnRuns, Rows, Training, group_runner
-from ._search import Point, Search, refined, search_of
-from ._transfer import CURVE_FIELDS, Store, grid, labels_of
+from ._rate_search import Point, Search, refined, search_of
+from ._records import device, records, run_names, versions
+from ._run_sweep import CURVE_FIELDS, Store
+from ._train_group import OnRuns, Rows, Training, group_runner
+from ._transfer import grid, labels_of
 
 SCHEMA_VERSION = 1
 

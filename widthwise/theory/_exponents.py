@@ -42,7 +42,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from .._errors import InputError, unknown
-from ..parameterization import TARGET, Parameterization, Role, width_exponent
+from ..parameterizations import TARGET, Parameterization, Role, width_exponent
 
 ZERO, HALF = Fraction(0), Fraction(1, 2)
 FEEDBACKS = ("batch", "tied")

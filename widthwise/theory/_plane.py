@@ -10,7 +10,7 @@ Source: arXiv 2404.19719; docs/theory.md A1.
 from fractions import Fraction
 from typing import NamedTuple
 
-from ..parameterization import Parameterization, Role
+from ..parameterizations import Parameterization, Role
 from ._exponents import HALF, ZERO, predicted_slopes
 
 

@@ -14,8 +14,8 @@ from .._loss import Loss
 from .._product import in_full
 from ..algorithms import AbstractAlgorithm, Batch, Learner, Metrics
 from ..network import calibrated
-from ._devices import Split
 from ._examples import Examples
+from ._sharding import Split
 
 # The stream of what learns beside the network: apart from the algorithm's own.
 PREPARING = 1

@@ -12,8 +12,8 @@ from typing import Any
 import jax
 
 from ..._errors import InputError
-from .._run import OnRuns
-from .._transfer import Ended, Engine
+from .._run_sweep import Ended, Engine
+from .._train_group import OnRuns
 from ._task import Task, largest_first, not_ended, train_task
 
 # Never fork: JAX has threads.

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..._errors import InputError
-from .._run import OnRuns
-from .._transfer import Ended, Engine
+from .._run_sweep import Ended, Engine
+from .._train_group import OnRuns
 from ._task import Task, largest_first, not_ended
 
 # How often Ray starts a group again whose worker or node died.

@@ -15,10 +15,10 @@ from typing import Any
 
 from ..._errors import InputError
 from ...data import cache_folder, private_folder
-from .._files import LONGEST_LINE, content_hash, read_json, write_json
-from .._record import Records
-from .._run import OnRuns
-from .._transfer import Ended, Engine
+from ...store import LONGEST_LINE, content_hash, read_json, write_json
+from .._records import Records
+from .._run_sweep import Ended, Engine
+from .._train_group import OnRuns
 from ._task import Task, balanced, not_ended, train_task
 
 POLL_SECONDS = 1.0

@@ -11,11 +11,11 @@ from ..._errors import InputError
 from ...algorithms import AbstractAlgorithm
 from ...config import LOSSES, Run, algorithm_of, build_of, checked, data_of, found, optimizer_settings, table_of
 from ...data import Dataset
-from ...parameterization import Parameterization
-from .._flops import flops
+from ...parameterizations import Parameterization
 from .._group import Group, members
-from .._record import Records, records, run_names
-from .._run import OnRuns, Training, run_group
+from .._records import Records, records, run_names
+from .._train_group import OnRuns, Training, run_group
+from ._flops import flops
 
 STEPS = 40
 

@@ -1,0 +1,142 @@
+"""The way down: for every stage above the first a map from its state to the state below it.
+
+g_l: z_l -> z_{l-1},   l = 2 … L
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray, PyTree
+
+from .._errors import InputError
+from ..parameterizations import Role, Size
+from ._build import Built, LeafScaling, label, normals
+from ._chain import Segment, forward
+from ._convolution_stages import Convolved, Readout, Restored
+from ._layer import Convolution, Linear
+from ._stage import AbstractStage, Dense
+from ._states import around
+
+
+class Feedback(eqx.Module):
+    """What carries targets down beside a network.
+
+    **Arguments:** `ridges`: for each segment above the first, the table's factor on the ridge of a feedback solved on
+    the batch; `segments`: stages g_l with weights of their own, one segment for each of these, or none; `scalings`: a
+    pytree of their structure with a `LeafScaling` at every array.
+    """
+
+    ridges: tuple[float, ...] = eqx.field(static=True)
+    segments: tuple[Segment, ...] = ()
+    scalings: PyTree[LeafScaling] = ()
+
+
+def feedback(built: Built) -> Feedback:
+    """A feedback without weights of its own: the factors on its ridge, asked of the table.
+
+    **Raises:** `InputError` where the table was derived without them.
+    """
+    return Feedback(_ridges(built, "ridge"))
+
+
+def trained_feedback(built: Built, *, activation: str = "linear", key: PRNGKeyArray) -> Feedback:
+    """A feedback of random weights, to be trained: one affine map a stage, without biases.
+
+        g(z) = φ(Q z) where states are post-activations,   Q φ(z) where they are pre-activations
+
+    Maps to images undo stride and pooling (`Restored`).
+
+    **Arguments:** `built`: the network whose table scales Q; `activation`: φ; `key`.
+
+    **Raises:** `InputError` for a stage that no affine map undoes: one with a skip, or of a kind of one's own; and
+    where the table was derived without feedback that learns.
+    """
+    network = built.network
+    ridges = _ridges(built, "weights")
+    example = jnp.zeros((1, *network.in_shape), network.dtype)
+    low, _ = jax.eval_shape(lambda x: around(forward(network, x)), example)
+    segments, labels = [], []
+    for index, (segment, below, (role, size)) in enumerate(zip(network.segments[1:], low, _maps(built), strict=True)):
+        stage = segment.stages
+        if not isinstance(stage, Dense | Convolved | Readout) or getattr(stage, "residual", False):
+            kind = "residual" if getattr(stage, "residual", False) else type(stage).__name__
+            raise InputError(
+                f"the network's segment {index + 2} is {kind}, and trained feedback undoes fully connected and "
+                f"convolutional stages without skips: use the feedback 'ridge'"
+            )
+        row = built.table.scalings[role]
+        draw = partial(normals, jax.random.fold_in(key, index), dtype=network.dtype)
+        held = _undoing(stage, below.shape[2:], draw, row.init.at(size), row.multiplier.at(size), activation)
+        segments.append(Segment(held, segment.depth))
+        arrays: Any = eqx.filter(segments[-1], eqx.is_array)
+        labels.append(eqx.tree_at(lambda s: s.stages.linear.weight, arrays, label(built.table, role, size)))
+    return Feedback(ridges, tuple(segments), tuple(labels))
+
+
+def _undoing(
+    stage: Dense | Convolved | Readout,
+    shape: tuple[int, ...],
+    draw: Callable[[tuple[int, ...]], jax.Array],
+    std: float,
+    multiplier: float,
+    activation: str,
+) -> AbstractStage:
+    """The stage that maps back to a state of a shape; φ sits where the network's own activation does."""
+    weight = stage.linear.weight
+    matmul = stage.linear.matmul
+    if isinstance(stage, Dense):
+        # A stage that reads its state as it is sees post-activations.
+        before, after = ("linear", activation) if stage.before == "linear" else (activation, "linear")
+        return Dense(Linear(std * draw(weight.mT.shape), None, multiplier, matmul=matmul), before, after)
+    post = stage.before.activation == "linear"
+    before, after = ("linear", activation) if post else (activation, "linear")
+    height, width, channels = shape
+    if isinstance(stage, Convolved):
+        # As going up, k² taps are finite and divide the variance.
+        back = std / weight.shape[-3] * draw((*weight.shape[:-2], weight.shape[-1], weight.shape[-2]))
+        convolution = Convolution(back, None, multiplier, matmul=matmul)
+        return Restored(convolution, (height, width, channels), None, before, after)
+    shrunk = 1 if stage.before.pool == "none" else 2
+    pixels = (height // shrunk, width // shrunk) if stage.gather == "flatten" else (1, 1)
+    back = std * draw((weight.shape[0], pixels[0] * pixels[1] * channels, weight.shape[1]))
+    linear = Linear(back, None, multiplier, matmul=matmul)
+    return Restored(linear, (height, width, channels), pixels, before, after)
+
+
+def _ridges(built: Built, part: str) -> tuple[float, ...]:
+    """The table's factors on the ridge, where what is asked of its feedback was measured.
+
+    **Arguments:** `part`: `"ridge"` or `"weights"`.
+    """
+    maps = _maps(built)
+    for role, _ in maps:
+        if f"{role}.{part}" in built.table.unmeasured:
+            learns = "trained" if part == "weights" else "ridge"
+            raise InputError(
+                f"the table {built.table.name!r} was derived without the {part} of {role}: derive it with the feedback "
+                f"{learns!r}, or set these exponents in its file by hand and take {role}.{part} from 'unmeasured'"
+            )
+    return tuple(built.table.scalings[role].ridge.at(size) for role, size in maps)
+
+
+def _maps(built: Built) -> list[tuple[Role, Size]]:
+    """Role and size of Q_l, for each segment above the first: its fan-in is the stage's fan-out."""
+    # Only the readout's sees something that does not grow.
+    roles = [Role.FEEDBACK] * (len(built.sizes) - 2) + [Role.FEEDBACK_OUTPUT]
+    sizes = [
+        Size(
+            fan_in=size.fan_out,
+            fan_out=size.fan_in,
+            width=size.fan_out if role.grows_with_fan_in else size.width,
+            depth=size.depth,
+            base_width=size.base_width,
+            base_depth=size.base_depth,
+            prefactor=size.prefactor,
+        )
+        for role, size in zip(roles, built.sizes[1:], strict=True)
+    ]
+    return list(zip(roles, sizes, strict=True))
