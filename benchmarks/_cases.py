@@ -10,8 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from widthwise._errors import InputError
-from widthwise._loss import mse
+from widthwise import InputError, mse
 from widthwise.algorithms import AbstractAlgorithm, Batch, Learner, PredictiveCoding
 from widthwise.config import RELAXATIONS, found
 from widthwise.data import load

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from widthwise._loss import mse
+from widthwise import mse
 from widthwise.algorithms import AbstractAlgorithm, Batch, Inference, Learner, PredictiveCoding
 from widthwise.inference import curvature as curvature_of
 from widthwise.network import Built, Network, forward

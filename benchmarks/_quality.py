@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from widthwise._loss import mse
+from widthwise import mse
 from widthwise.algorithms import Batch, Learner
 from widthwise.network import Built, Network
 

@@ -11,7 +11,7 @@ import statistics
 
 import jax
 
-from widthwise.network import _chain
+from widthwise.network import BLOCKS
 
 from . import _cases
 from ._settings import Size
@@ -20,8 +20,8 @@ from .peers._worker import burst, timed
 
 def measure(size: Size, relaxation: str, block: int, seconds: float) -> str:
     """One setting, compiled anew."""
-    # No part of the library's interface: the number of stages changes no result.
-    _chain.BLOCKS = {jax.default_backend(): block}
+    # The number of stages changes no result.
+    BLOCKS[jax.default_backend()] = block
     jax.clear_caches()
     step = _cases.Stepper(_cases.network(size), _cases.algorithm(relaxation, size.depth), _cases.one_batch())
     lowered = []
@@ -33,14 +33,14 @@ def measure(size: Size, relaxation: str, block: int, seconds: float) -> str:
     return f"trace {trace:.2f} s, compile {compiled:.2f} s, step {taken:.2f} ms, residual {residual:.4g}"
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     """Every size at every number of stages."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=["128x128"])
     parser.add_argument("--blocks", nargs="+", type=int, default=[1, 4])
     parser.add_argument("--relaxation", default="error")
     parser.add_argument("--seconds", type=float, default=2.0)
-    values = parser.parse_args()
+    values = parser.parse_args(words)
     print(f"{jax.devices()[0].device_kind}, JAX {jax.__version__}, XLA_FLAGS={os.environ.get('XLA_FLAGS', '')}")
     for size in map(Size.parse, values.sizes):
         for block in values.blocks:

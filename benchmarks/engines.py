@@ -1,10 +1,11 @@
 """The same sweep by every engine: are the records the same, and how long did each take?
 
-    python -m benchmarks.engines            (needs the extras ray and slurm)
+    python -m benchmarks.engines [FLAG ...]     (needs the extras ray and slurm)
 
 Digits, predictive coding under muP, 3 widths, 15 rates, 3 seeds: 135 runs. One engine after the other, each from an
 empty directory and without kept programs: this process, two processes, two Ray nodes of one CPU each on the loopback,
 and two SLURM jobs (submitit's local executor where there is no `sbatch`). Then one sweep that three engines share.
+Flags of `widthwise transfer` go to every sweep: `--widths 8 16 --steps 1`.
 """
 
 import datetime
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,10 +55,11 @@ def cluster() -> Iterator[str]:
         process.communicate()
 
 
-def swept(home: Path, engine: str) -> float:
+def swept(home: Path, engine: str, flags: Sequence[str] = ()) -> float:
     """Seconds that the whole command takes."""
     began = time.perf_counter()
-    command = [sys.executable, "-m", "widthwise", *SWEEP.split(), "--out", str(home), "--engine", *engine.split()]
+    command = [sys.executable, "-m", "widthwise", *SWEEP.split(), *flags, "--out", str(home)]
+    command += ["--engine", *engine.split()]
     subprocess.run(command, check=True, capture_output=True)
     return time.perf_counter() - began
 
@@ -74,22 +76,28 @@ def comparable(home: Path) -> dict[str, dict]:
     return kept
 
 
-def shared(home: Path, whole: Path, engines: list[str]) -> None:
-    """One sweep of which every engine trains a group: a third of the records, then the next engine's third, ..."""
+def shared(home: Path, whole: Path, engines: list[str], flags: Sequence[str] = ()) -> None:
+    """One sweep of which every engine trains a group: a part of the records, then the next engine's, ..."""
     home.mkdir()
+    part = len((whole / "records.jsonl").read_text().splitlines()) // len(engines)
     shutil.copy(whole / "spec.json", home)
     for engine in engines:
         done = (home / "records.jsonl").read_text().splitlines() if (home / "records.jsonl").exists() else []
-        swept(home, engine)
+        swept(home, engine, flags)
         found = (home / "records.jsonl").read_text().splitlines()
         assert found[: len(done)] == done, "a finished group was trained again"
         if engine != engines[-1]:
-            (home / "records.jsonl").write_text("".join(f"{line}\n" for line in found[: len(done) + 45]))
+            (home / "records.jsonl").write_text("".join(f"{line}\n" for line in found[: len(done) + part]))
 
 
-def main() -> int:
+def main(flags: list[str] | None = None) -> int:
     """Run, compare, print, and keep the log."""
-    lines = [f"load average before: {os.getloadavg()[0]:.2f}, {os.cpu_count()} cores", f"widthwise {SWEEP}", ""]
+    flags = sys.argv[1:] if flags is None else flags
+    lines = [
+        f"load average before: {os.getloadavg()[0]:.2f}, {os.cpu_count()} cores",
+        " ".join(["widthwise", SWEEP, *flags]),
+        "",
+    ]
     with tempfile.TemporaryDirectory() as folder, cluster() as address:
         home = Path(folder)
         engines = {
@@ -98,12 +106,12 @@ def main() -> int:
             "ray": f"ray --address {address}",
             "slurm": "slurm --workers 2",
         }
-        seconds = {name: swept(home / name, engine) for name, engine in engines.items()}
+        seconds = {name: swept(home / name, engine, flags) for name, engine in engines.items()}
         found = {name: comparable(home / name) for name in engines}
         equal = {name: records == found["local"] for name, records in found.items()}
         lines += [f"{'engine':12s}{'runs':>6s}{'seconds':>9s}  records equal local's but for times, host and engine"]
         lines += [f"{n:12s}{len(found[n]):6d}{seconds[n]:9.1f}  {'yes' if equal[n] else 'NO'}" for n in engines]
-        shared(home / "shared", home / "local", [engines["processes"], engines["ray"], engines["slurm"]])
+        shared(home / "shared", home / "local", [engines["processes"], engines["ray"], engines["slurm"]], flags)
         one = comparable(home / "shared") == found["local"]
         lines.append(f"one sweep, a group each by processes, ray and slurm: {'equal' if one else 'DIFFERENT'}")
     lines.append(f"load average after: {os.getloadavg()[0]:.2f}")

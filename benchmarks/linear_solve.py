@@ -20,13 +20,13 @@ from ._settings import BATCH, Size
 LOG = Path(__file__).parent / "results" / "linear_solve.log"
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--sizes", nargs="+", type=Size.parse, default=[Size.parse(s) for s in ("128x8", "128x32", "128x128")]
     )
     parser.add_argument("--turns", type=int, default=20)
-    values = parser.parse_args()
+    values = parser.parse_args(words)
     for size in values.sizes:
         table = ww.parameterization("mupc", algorithm="pc")
         key = jax.random.key(0)

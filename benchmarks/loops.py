@@ -96,7 +96,7 @@ def measure(way: str, size: Size, turns: int) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     """Every way at every size, rounds in turns."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", nargs="+", default=["128x8", "128x32", "512x32", "128x128"])
@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--one", nargs=2, metavar=("WAY", "SIZE"), help=argparse.SUPPRESS)
-    values = parser.parse_args()
+    values = parser.parse_args(words)
     if values.one:
         print(json.dumps(measure(values.one[0], Size.parse(values.one[1]), values.turns)))
         return

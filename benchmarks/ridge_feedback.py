@@ -20,11 +20,11 @@ from ._settings import BATCH
 LOG = Path(__file__).parent / "results" / "ridge_feedback.log"
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--widths", nargs="+", type=int, default=[512, 1024, 2048])
     parser.add_argument("--turns", type=int, default=20)
-    values = parser.parse_args()
+    values = parser.parse_args(words)
     for width in values.widths:
         key = jax.random.key(0)
         table = ww.parameterization("mup", algorithm="dtp")

@@ -13,7 +13,7 @@ from benchmarks._settings import Size
 from benchmarks.peers import _parity, _report
 from benchmarks.peers.__main__ import parsed
 from benchmarks.peers._processes import HERE, RIVALS, ROOT
-from widthwise._loss import mse
+from widthwise import mse
 from widthwise.network import forward
 
 FOLDER = HERE.parent

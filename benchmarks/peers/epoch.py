@@ -1,6 +1,6 @@
 """One epoch of Fashion-MNIST at depth 30, width 128: jpc's notebook beside `widthwise train`, in turns.
 
-    python -m benchmarks.peers.epoch --jpc PYTHON [--pairs 3] [--depth 30]
+    python -m benchmarks.peers.epoch --jpc PYTHON [--pairs 3] [--depth 30] [--data fashion_mnist]
 
 Ours: backprop and predictive coding with the output precision by rule, silu and relu, at the rates that
 recipes/mupc/accuracy_by_depth.py tuned at depth 16, with its cap of 0.03 on curvature, or 0.01 and then one iteration.
@@ -24,7 +24,7 @@ from ._processes import Worker, environment, once
 
 RESULTS = Path(__file__).parents[1] / "results"
 COMMON = (
-    "--data fashion_mnist --network residual_mlp --width 128 --parameterization mupc --optimizer adam "
+    "--network residual_mlp --width 128 --parameterization mupc --optimizer adam "
     "--schedule linear --epochs 1 --batch-size 64 --no-compilation-cache"
 )
 RULE = "--algorithm pc --gamma-bar -1 --output-precision 0.8 --relaxation error"
@@ -44,11 +44,11 @@ OURS = {
 }
 
 
-def write_data(path: Path) -> None:
+def write_data(path: Path, name: str) -> None:
     """Both splits as jpc reads them: normalized inputs and one-hot targets."""
     from widthwise.data import load
 
-    data = load("fashion_mnist")
+    data = load(name)
     arrays = {}
     for split in ("train", "test"):
         pixels = getattr(data, f"x_{split}").astype(np.float32)
@@ -57,10 +57,10 @@ def write_data(path: Path) -> None:
     np.savez(path, **arrays)
 
 
-def ours(flags: str, depth: int, seed: int, folder: Path) -> dict[str, Any]:
+def ours(flags: str, data: str, depth: int, seed: int, folder: Path) -> dict[str, Any]:
     """One `widthwise train`."""
     out = folder / "ours.json"
-    words = f"train {COMMON} {flags} --depth {depth} --seed {seed}".split()
+    words = f"train --data {data} {COMMON} {flags} --depth {depth} --seed {seed}".split()
     command = [sys.executable, "-P", "-m", "widthwise", *words, "--json", str(out)]
     subprocess.run(command, check=True, env=environment(ours=True), capture_output=True)
     result = json.loads(out.read_text())
@@ -85,26 +85,27 @@ def settledness(rows: list[dict[str, Any]]) -> str:
     return f"  residual {residual:.1e}  settled {100 * batches:.1f} % of batches, {100 * examples:.1f} % of examples"
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     """Every library in each round, a seed a round."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jpc", required=True, metavar="PYTHON", help="interpreter with jpc")
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--depth", type=int, default=30)
-    options = parser.parse_args()
+    parser.add_argument("--data", default="fashion_mnist")
+    options = parser.parse_args(words)
     stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H%M")
     lines = [f"depth {options.depth}, {options.pairs} rounds, load at the start {os.getloadavg()[0]:.2f}"]
     print(lines[0], flush=True)
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in ("jpc", *OURS)}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_data(folder / "data.npz")
+        write_data(folder / "data.npz", options.data)
         for seed in range(options.pairs):
             script = str(Path(__file__).parent / "epoch_jpc.py")
-            words = [str(folder / "data.npz"), "--depth", str(options.depth), "--seed", str(seed)]
-            found["jpc"].append(once(Worker([options.jpc, script, *words], ours=False)))
+            read = [str(folder / "data.npz"), "--depth", str(options.depth), "--seed", str(seed)]
+            found["jpc"].append(once(Worker([options.jpc, script, *read], ours=False)))
             for rule, flags in OURS.items():
-                found[rule].append(ours(flags, options.depth, seed, folder))
+                found[rule].append(ours(flags, options.data, options.depth, seed, folder))
     for rule, rows in found.items():
         seconds = [row["seconds"] for row in rows]
         accuracy = [100 * row["accuracy"] for row in rows]

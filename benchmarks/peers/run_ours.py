@@ -23,7 +23,7 @@ import numpy as np
 import optax
 
 import widthwise
-from widthwise._loss import mse
+from widthwise import mse
 from widthwise.algorithms import Batch, Learner, PredictiveCoding
 from widthwise.inference import ActivityDescent
 from widthwise.network import Built, Network
@@ -182,7 +182,7 @@ def gemm(options: argparse.Namespace) -> None:
     serve({"gemm": call})
 
 
-def parsed() -> argparse.Namespace:
+def parsed(words: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(required=True)
@@ -208,7 +208,7 @@ def parsed() -> argparse.Namespace:
     training.add_argument("--rate", type=float, default=TRAIN_RATE)
     verb("settle", settle, "case", specs=True).add_argument("--equilibrium", default=EQUILIBRIUM)
     verb("gemm", gemm)
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 if __name__ == "__main__":

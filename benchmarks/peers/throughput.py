@@ -20,8 +20,7 @@ from widthwise.data import Dataset, load
 from widthwise.inference import ActivityDescent
 from widthwise.network import Built, residual_mlp
 from widthwise.parameterizations import parameterization
-from widthwise.sweep import Group, RunStore, Training, run_sweep
-from widthwise.sweep._train_group import group_runner
+from widthwise.sweep import Group, RunStore, Training, group_runner, run_sweep
 
 from .._settings import ACTIVITY_STEP, BATCH, IN, OUT
 from ._processes import Worker, once, ours, rival
@@ -103,15 +102,16 @@ def measured(width: int, data: Dataset, steps: int, pairs: int, jpc: str | None,
     return [width, *shown, beside, of_group]
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     """Every width, and the log."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jpc", metavar="PYTHON", help="interpreter with jpc")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--widths", type=int, nargs="+", default=[64, 128, 512])
-    options = parser.parse_args()
-    data = load("fashion_mnist", examples=EXAMPLES)
+    parser.add_argument("--data", default="fashion_mnist")
+    options = parser.parse_args(words)
+    data = load(options.data, examples=EXAMPLES)
     lines = [f"{options.pairs} pairs, {options.steps} steps, load at the start {os.getloadavg()[0]:.2f}"]
     with tempfile.TemporaryDirectory() as folder:
         rows = [

@@ -9,7 +9,7 @@ stands beside it. TP and DTP have no known table on residual stages: theirs is d
 are written as files, read again, and must fail by at least 0.3 in the line that is named (r = −1/4 and 3/4: by 0.2
 against the nearest legal r).
 
-    python recipes/checks/matrix.py mlp | residual_mlp | images | wrong [ROW ...]
+    python recipes/checks/matrix.py mlp | residual_mlp | images | wrong [ROW ...] [--widths 128 256 512] [--seeds 16]
 
 Writes results/PART.log; `matrix.sh` runs all parts, two at a time.
 """
@@ -27,8 +27,7 @@ import jax
 import jax.numpy as jnp
 
 import widthwise as ww
-from widthwise.measure import start_table
-from widthwise.measure._probe import probe
+from widthwise.measure import probe, start_table
 from widthwise.parameterizations import Power, Role, from_json, load, save, to_json
 from widthwise.training import streams
 
@@ -79,6 +78,12 @@ def checked(name, build, rule, table, log, **settings):
     return check
 
 
+def asked_for(settings, values):
+    """A row's settings, beneath the widths and seeds of the command line; a row over depth keeps its depths."""
+    given = {"seeds": values.seeds, "widths": None if "depths" in settings else values.widths}
+    return settings | {name: value for name, value in given.items() if value is not None}
+
+
 def mlp(rule):
     """theory.md's probe, four layers; targets are post-activations."""
     state = "post" if isinstance(rule, ww.TargetPropagation) else "pre"
@@ -105,7 +110,7 @@ BESIDE = {
 }
 
 
-def right(part, log, only):
+def right(part, log, values):
     """All rows of one network; the number that failed."""
     failed = 0
     for name, (algorithm, rule, gamma_bar) in RULES.items():
@@ -113,7 +118,7 @@ def right(part, log, only):
             continue
         for optimizer in ("sgd", "adam"):
             row = f"{part}_{name}_{optimizer}"
-            if only and row not in only:
+            if values.rows and row not in values.rows:
                 continue
             settings = {"algorithm": algorithm, "optimizer": optimizer, "gamma_bar": gamma_bar}
             table = ww.parameterization("mup", **settings)
@@ -122,18 +127,18 @@ def right(part, log, only):
             build = {"mlp": mlp, "residual_mlp": residual_mlp}.get(part, lambda _: convolutions(bias=True))(rule)
             if part == "residual_mlp" and algorithm in ("tp", "dtp"):
                 start = start_table(algorithm, optimizer)
-                found = ww.derive(build, rule, optimizer=optimizer, start=start, seeds=32)
+                found = ww.derive(build, rule, optimizer=optimizer, start=start, **asked_for({"seeds": 32}, values))
                 tell(f"## {row}: derived\n{found}", log)
                 if found.table is None:
                     failed += 1
                     continue
                 table = found.table
             asked = {"widths": widths} | wider(part, algorithm in ("tp", "dtp"), optimizer)
-            failed += not checked(row, build, rule, table, log, **asked).passed
+            failed += not checked(row, build, rule, table, log, **asked_for(asked, values)).passed
     for row, (rule, family, optimizer, gamma_bar) in BESIDE.get(part, {}).items():
-        if not only or row in only:
+        if not values.rows or row in values.rows:
             table = ww.parameterization("mup", algorithm="pc", gamma_bar=gamma_bar, optimizer=optimizer)
-            checked(f"{part}_{row}, beside", family(rule), rule, table, log)
+            checked(f"{part}_{row}, beside", family(rule), rule, table, log, **asked_for({}, values))
     return failed
 
 
@@ -217,17 +222,17 @@ def wrong_rows():
     return found
 
 
-def wrong(log, only):
+def wrong(log, values):
     """All wrong tables, as files; the number that did not fail by enough in the line that is named."""
     missed = 0
     for name, (table, rule, family, settings, quantity) in wrong_rows().items():
-        if only and name not in only:
+        if values.rows and name not in values.rows:
             continue
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "wrong.json"
             save(table, path)
             table = load(path)
-        check = checked(name, family(rule), rule, table, log, **settings)
+        check = checked(name, family(rule), rule, table, log, **asked_for(settings, values))
         off = [abs(line.slope - line.expected) for line in check.lines if line.quantity == quantity and not line.passed]
         # A slope that is not finite fails, but by nothing that could be told.
         most, least = max((o for o in off if math.isfinite(o)), default=0.0), 0.2 if name.startswith("r_") else LEAST
@@ -242,11 +247,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", choices=("mlp", "residual_mlp", "images", "wrong"))
     parser.add_argument("rows", nargs="*", help="names; none is all")
+    parser.add_argument("--widths", type=int, nargs="+", help="of all rows over width; else each row's own")
+    parser.add_argument("--seeds", type=int, help="of all rows; else each row's own")
     values = parser.parse_args()
     RESULTS.mkdir(exist_ok=True)
     log = RESULTS / f"{values.part}.log"
     began = time.perf_counter()
-    bad = wrong(log, values.rows) if values.part == "wrong" else right(values.part, log, values.rows)
+    bad = wrong(log, values) if values.part == "wrong" else right(values.part, log, values)
     tell(f"{values.part}: {bad} rows are not as they should be, {time.perf_counter() - began:.0f} s\n", log)
     return int(bad > 0)
 

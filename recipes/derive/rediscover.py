@@ -9,7 +9,7 @@ random gauge, multipliers M^-t included; what comes back must be the known table
 (SGD) and its epsilons raised. Doubtful rows must come back without a table: two widths, a rate that is too large, and
 target propagation at r = 0.
 
-    python recipes/derive/rediscover.py [ROW ...] [--seeds 16] [--draw 5]
+    python recipes/derive/rediscover.py [ROW ...] [--seeds 16] [--draw 5] [--widths 64 128 256]
 
 Appends each row to results/rediscover.log as it ends; seconds of CPU are all threads'.
 """
@@ -175,7 +175,7 @@ def differences(found: Parameterization, known: Parameterization, roles: tuple[R
     return different
 
 
-def derived(name: str, row: Row, seeds: int, draw: random.Random) -> str:
+def derived(name: str, row: Row, seeds: int, draw: random.Random, widths: list[int] | None = None) -> str:
     """One row: what was measured, and whether it is the known table."""
     algorithm, asked = row.algorithm, {"seeds": seeds} | row.asked
     settings = {"optimizer": row.optimizer} | row.known[1]
@@ -187,6 +187,8 @@ def derived(name: str, row: Row, seeds: int, draw: random.Random) -> str:
         asked |= DEEP
     if row.images:
         asked |= CHANNELS
+    if widths is not None:
+        asked["widths"] = widths
     began, cpu = time.perf_counter(), time.process_time()
     found = ww.derive(
         families(row),
@@ -217,13 +219,15 @@ def main() -> None:
     parser.add_argument("rows", nargs="*", help="names; none is all")
     parser.add_argument("--seeds", type=int, default=16)
     parser.add_argument("--draw", type=int, default=5, help="seed of the blind rows' q and gauges")
+    parser.add_argument("--widths", type=int, nargs="+", help="of all rows; else each row's own")
     values = parser.parse_args()
     everything = rows()
     LOG.parent.mkdir(exist_ok=True)
     for index, name in enumerate(everything):
         if values.rows and name not in values.rows:
             continue
-        text = derived(name, everything[name], values.seeds, random.Random(values.draw * 1000 + index))
+        draw = random.Random(values.draw * 1000 + index)
+        text = derived(name, everything[name], values.seeds, draw, values.widths)
         print(text, flush=True)
         with LOG.open("a", encoding="utf-8") as log:
             log.write(text + "\n")

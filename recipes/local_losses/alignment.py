@@ -5,7 +5,7 @@ muP and NTP; TP and DTP with ridge feedback under their muP; DTP with hidden rat
 features stand still, and the hidden layers' part in the output with them; DTP with tied feedback, aligned as backprop.
 Writes results/alignment.json, results/alignment.log and docs/images/alignment.png.
 
-    python recipes/local_losses/alignment.py [--seeds 16]
+    python recipes/local_losses/alignment.py [--seeds 16] [--widths 128 256 512 1024] [RULE ...]
 """
 
 import argparse
@@ -65,24 +65,29 @@ def rules() -> dict[str, tuple]:
 def main() -> None:
     """Measure, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rules", nargs="*", help="names, as in the log; none is all")
     parser.add_argument("--seeds", type=int, default=16)
+    parser.add_argument("--widths", type=int, nargs="+", default=list(WIDTHS))
     values = parser.parse_args()
+    widths = values.widths
     figure, axes = plt.subplots(1, 3, figsize=(12, 4.4), layout="constrained")
     lines, found = [], {}
-    for name, (rule, table, rate) in rules().items():
+    everything = rules()
+    for name in values.rules or everything:
+        rule, table, rate = everything[name]
 
         def build(width, key, table=table):
             return ww.mlp(8, width, 3, depth=4, activation="tanh", table=table, key=key, state="post")
 
-        measured = ww.alignment(build, rule, table, rate=rate, widths=WIDTHS, seeds=values.seeds)
+        measured = ww.alignment(build, rule, table, rate=rate, widths=widths, seeds=values.seeds)
         lines.append(f"{name:26s} {measured}")
         print(lines[-1], flush=True)
         found[name] = {quantity: rows.tolist() for quantity, rows in measured.values.items()}
         for axis, (quantity, label) in zip(axes, LABELS.items(), strict=True):
             slope, _ = measured.slope(quantity)
-            axis.plot(WIDTHS, np.median(measured.values[quantity], axis=1), "o-", label=f"{name} ({slope:+.2f})")
+            axis.plot(widths, np.median(measured.values[quantity], axis=1), "o-", label=f"{name} ({slope:+.2f})")
             axis.set(xscale="log", yscale="log", xlabel="width", title=label)
-            axis.set_xticks(WIDTHS, map(str, WIDTHS), minor=False)
+            axis.set_xticks(widths, map(str, widths), minor=False)
             axis.minorticks_off()
     for axis in axes:
         axis.legend(
@@ -95,7 +100,7 @@ def main() -> None:
         )
     IMAGE.parent.mkdir(exist_ok=True)
     figure.savefig(IMAGE, dpi=130)
-    (RESULTS / "alignment.json").write_text(json.dumps({"widths": WIDTHS, "found": found}) + "\n")
+    (RESULTS / "alignment.json").write_text(json.dumps({"widths": widths, "found": found}) + "\n")
     (RESULTS / "alignment.log").write_text("\n".join(lines) + "\n")
 
 

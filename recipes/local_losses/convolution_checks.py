@@ -7,7 +7,8 @@ even where every slope is right, for what does not learn (nan). The last rows ar
 64 to 512; biases alone differ most from seed to seed, and have 64. Writes results/convolution_checks.log anew where no
 row is named, or else adds to it.
 
-    python recipes/local_losses/convolution_checks.py [--seeds 16] [--widths 16 32 64 128 256] [ROW ...]
+    python recipes/local_losses/convolution_checks.py [--seeds 16] [--widths 16 32 64 128 256] [--branches 8 16 32]
+        [ROW ...]
 """
 
 import argparse
@@ -108,11 +109,11 @@ def own_widths(name):
     return [64, 128, 256, 512] if "adam" in name or "gains" in name else [16, 32, 64, 128, 256]
 
 
-def over_branches(rule, settings, seeds, rate):
+def over_branches(rule, settings, seeds, rate, counts):
     """Slopes over depth of every quantity, and the forward RMS of the last hidden layer at each depth."""
     table = ww.parameterization("mupc", base_width=32, base_depth=10, **settings)
     sizes, moved = [], []
-    for branches in BRANCHES:
+    for branches in counts:
         rows = []
         for seed in range(seeds):
             keys = jax.random.split(jax.random.key(seed))
@@ -122,7 +123,7 @@ def over_branches(rule, settings, seeds, rate):
             rows.append(one(built, rule, batch, rate))
         sizes.append(np.mean([row[0] for row in rows]))
         moved.append([row[1] for row in rows])
-    slopes = [log_slope(list(BRANCHES), np.asarray(moved)[:, :, i].T) for i in range(3)]
+    slopes = [log_slope(counts, np.asarray(moved)[:, :, i].T) for i in range(3)]
     return sizes, slopes
 
 
@@ -150,6 +151,7 @@ def main():
     parser.add_argument("rows", nargs="*", help="names; none is all")
     parser.add_argument("--widths", type=int, nargs="+", help="of all rows; else each row's own")
     parser.add_argument("--seeds", type=int, help="of all rows; else each row's own")
+    parser.add_argument("--branches", type=int, nargs="+", default=list(BRANCHES), help="of the residual rows")
     values = parser.parse_args()
     if unknown := [row for row in values.rows if row not in (*ROWS, *RESIDUAL)]:
         parser.error(f"no rows {unknown}: choose from {[*ROWS, *RESIDUAL]}")
@@ -168,9 +170,11 @@ def main():
             tell(f"{name:30s} {cells}   {verdict}, widths {widths[0]} to {widths[-1]}, {seeds} seeds")
         for name in [row for row in values.rows or RESIDUAL if row in RESIDUAL]:
             rule, settings, rate = RESIDUAL[name]
-            sizes, slopes = over_branches(rule(), settings, values.seeds or 16, rate)
+            sizes, slopes = over_branches(rule(), settings, values.seeds or 16, rate, values.branches)
             cells = "  ".join(f"{slope:6.3f} ± {error:.3f}" for slope, error in slopes)
-            tell(f"{name:30s} {cells}   forward RMS at {BRANCHES}: {', '.join(f'{r:.3f}' for r in sizes)}")
+            tell(
+                f"{name:30s} {cells}   forward RMS at {tuple(values.branches)}: {', '.join(f'{r:.3f}' for r in sizes)}"
+            )
 
 
 if __name__ == "__main__":

@@ -7,14 +7,14 @@ set -uo pipefail
 cd "$(dirname "$0")"
 W=${WIDTHWISE:-widthwise}
 COMMON="--data fashion_mnist --examples 20000 --optimizer adam --activation relu --loss ce --schedule linear"
-power() { python3 -c "print(2**$1)"; }
+power() { awk "BEGIN { printf \"%.12g\", 2 ^ $1 }"; }
 shown() { grep -E "^(test_accuracy|validation_accuracy|train_seconds|cosine|settled)" | tr -s ' ' | tr '\n' ' '; }
 tuned() { # network, algorithm, log2 rates; leaves the best rate in $rate
-  local best=0 found log2
+  local best=-1 found log2
   for log2 in $3; do
     found=$($W train $COMMON --network $1 --algorithm $2 --validation 4000 --epochs 1 --rate "$(power "$log2")" 2> /dev/null | grep validation | tr -s ' ' | cut -d' ' -f2)
     echo "$1 $2 2^$log2: validation $found"
-    if python3 -c "exit(not ($found > $best))"; then best=$found; rate=$(power "$log2"); fi
+    if awk "BEGIN { exit !($found > $best) }"; then best=$found; rate=$(power "$log2"); fi
   done
 }
 accuracy() { # network, algorithm

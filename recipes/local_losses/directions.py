@@ -3,9 +3,10 @@
 Teacher of docs/theory.md's probe, 8 inputs, 3 outputs, 4 layers, width 128, post-activations, 16 seeds, float64; the
 readout's rows are scaled by 1.5, 0.7 and 0.3, without which both directions coincide. Writes results/directions.log.
 
-    python recipes/local_losses/directions.py
+    python recipes/local_losses/directions.py [--seeds 16] [--width 128] [RULE ...]
 """
 
+import argparse
 from pathlib import Path
 
 import equinox as eqx
@@ -40,11 +41,11 @@ def readout(built):
     return built.network.segments[-1].stages.linear.weight
 
 
-def angles(rule, settings, activation, seed):
+def angles(rule, settings, activation, width, seed):
     """Both angles of one seed."""
     table = ww.parameterization("mup", **settings)
     keys = jax.random.split(jax.random.key(seed), 3)
-    built = ww.mlp(8, WIDTH, 3, depth=4, activation=activation, table=table, key=keys[0], state="post")
+    built = ww.mlp(8, width, 3, depth=4, activation=activation, table=table, key=keys[0], state="post")
     built = eqx.tree_at(readout, built, readout(built) * SCALES[:, None])
     x = jax.random.normal(keys[1], (8, 8))
     batch = ww.Batch(x, jnp.tanh(2 * x @ jax.random.normal(keys[2], (8, 3)) / 8**0.5))
@@ -53,11 +54,17 @@ def angles(rule, settings, activation, seed):
 
 def main():
     """Medians over seeds of the three hidden layers."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rules", nargs="*", help="names, as in the log; none is all")
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--width", type=int, default=WIDTH)
+    values = parser.parse_args()
     jax.config.update("jax_enable_x64", True)
     with LOG.open("w") as log:
         for activation in ("linear", "tanh"):
-            for name, (rule, settings) in RULES.items():
-                rows = [angles(rule, settings, activation, seed) for seed in range(SEEDS)]
+            for name in values.rules or RULES:
+                rule, settings = RULES[name]
+                rows = [angles(rule, settings, activation, values.width, seed) for seed in range(values.seeds)]
                 cells = []
                 for reference in ("backprop", "gauss_newton"):
                     middle = jnp.median(jnp.stack([row[reference] for row in rows]), axis=0)[:-1]

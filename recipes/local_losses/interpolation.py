@@ -11,7 +11,7 @@ gamma_bar 0 and -1, and SP at gamma_bar 0.
 Exit code 1 where a linear number is further from docs/theory.md than 0.05, or a slope of ||C|| from -1, 0, 0 than 0.1.
 Writes results/interpolation.json, results/interpolation.log and docs/images/interpolation.png.
 
-    python recipes/local_losses/interpolation.py [--seeds 16]
+    python recipes/local_losses/interpolation.py [--seeds 16] [--widths 64 128 256 512 1024] [--iterations 500 100]
 """
 
 import argparse
@@ -40,7 +40,7 @@ RESULTS = Path(__file__).parent / "results"
 IMAGE = Path(__file__).parents[2] / "docs" / "images" / "interpolation.png"
 IN_SIZE, OUT_SIZE, BATCH = 8, 3, 8
 READOUT = jnp.array([1.5, 0.7, 0.3])[:, None]
-# Of inference; where it reaches the tolerance, far fewer.
+# Of inference, at most: tanh reaches the tolerance after far fewer.
 ITERATIONS = {"tanh": 500, "relu": 100}
 GAINS = {"linear": 1.0, "tanh": 1.0, "relu": 2**0.5}
 WIDTHS = (64, 128, 256, 512, 1024)
@@ -82,7 +82,7 @@ def network_of(name, width, activation, seed):
 @eqx.filter_jit
 def linear_cosines(network, x, y, output_precision):
     """Both cosines of e_1 and e_2 by the closed form, which leaves no residual."""
-    found = theory.limit_cosines(theory.effective_matrices(network), [1.0, 1.0, output_precision], x, y)
+    found = theory.limit_cosines(theory.effective_matrices(network), jnp.append(jnp.ones(2), output_precision), x, y)
     return jnp.mean(jnp.stack(found), axis=(1, 2)), 0.0
 
 
@@ -107,13 +107,13 @@ def settled_cosines(network, x, y, output_precision, iterations):
     return jnp.stack([cosine(descent), cosine(newton)]), jnp.max(settled.residual)
 
 
-def measured(activation, gamma_bar, precision, width, seeds):
+def measured(activation, gamma_bar, precision, width, values):
     """Means over seeds of both cosines, their spread over seeds, and the largest residual."""
     rows, residual = [], 0.0
     of = linear_cosines
     if activation != "linear":
-        of = functools.partial(settled_cosines, iterations=ITERATIONS[activation])
-    for seed in range(seeds):
+        of = functools.partial(settled_cosines, iterations=values.iterations[activation])
+    for seed in range(values.seeds):
         both, own = of(*network_of("mup", width, activation, seed), jnp.asarray(precision * width**-gamma_bar))
         rows.append(np.asarray(both))
         residual = max(residual, float(own))
@@ -121,15 +121,15 @@ def measured(activation, gamma_bar, precision, width, seeds):
     return {"descent": descent, "newton": newton, "sd": float(np.std(rows, axis=0).max()), "residual": residual}
 
 
-def interpolated(seeds):
+def interpolated(values):
     """The rows of all activations, and whether one is away from docs/theory.md."""
     points, failed = [], False
     say("phi      gamma_bar  gamma'  width   to GD  to GN     sd  residual   theory.md")
     for activation in GAINS:
-        jobs = [(gamma_bar, 1.0, width) for gamma_bar in GAMMA_BARS for width in WIDTHS]
-        jobs += [(-1.0, precision, WIDTHS[-1]) for precision in PRECISIONS if precision != 1]
+        jobs = [(gamma_bar, 1.0, width) for gamma_bar in GAMMA_BARS for width in values.widths]
+        jobs += [(-1.0, precision, values.widths[-1]) for precision in PRECISIONS if precision != 1]
         for job in jobs:
-            found = measured(activation, *job, seeds)
+            found = measured(activation, *job, values)
             line = f"{activation:8s} {job[0]:9.1f} {job[1]:7g} {job[2]:6d} {found['descent']:7.3f} "
             line += f"{found['newton']:6.3f} {found['sd']:6.3f} {found['residual']:9.0e}"
             if activation == "linear" and job in EXPECTED:
@@ -143,16 +143,16 @@ def interpolated(seeds):
     return points, failed
 
 
-def curvatures(seeds):
+def curvatures(seeds, widths):
     """||C|| of linear networks and its slopes, and whether one is away from theory."""
     found, failed = [], False
     for name, gamma_bar, expected in CURVATURES:
-        norms = np.empty((seeds, len(WIDTHS)))
-        for column, width in enumerate(WIDTHS):
+        norms = np.empty((seeds, len(widths)))
+        for column, width in enumerate(widths):
             for seed in range(seeds):
                 matrices = theory.effective_matrices(network_of(name, width, "linear", seed)[0])
                 norms[seed, column] = np.linalg.norm(theory.curvature_matrix(matrices, [1, 1, width**-gamma_bar]), 2)
-        slope, error = log_slope(list(WIDTHS), norms)
+        slope, error = log_slope(widths, norms)
         away = abs(slope - expected) > SLOPE_TOLERANCE
         failed |= away
         means = " ".join(f"{value:.4g}" for value in norms.mean(axis=0))
@@ -162,43 +162,43 @@ def curvatures(seeds):
     return found, failed
 
 
-def draw_widths(axis, points, activation):
+def draw_widths(axis, points, activation, widths):
     """Both cosines against width, a colour for each gamma_bar."""
     for index, gamma_bar in enumerate(GAMMA_BARS):
         own = [p for p in points if (p["gamma_bar"], p["output_precision"]) == (gamma_bar, 1.0)]
-        axis.plot(WIDTHS, [p["descent"] for p in own], "o-", color=f"C{index}", label=rf"$\bar\gamma$ = {gamma_bar:g}")
-        axis.plot(WIDTHS, [p["newton"] for p in own], "s--", color=f"C{index}", mfc="white")
+        axis.plot(widths, [p["descent"] for p in own], "o-", color=f"C{index}", label=rf"$\bar\gamma$ = {gamma_bar:g}")
+        axis.plot(widths, [p["newton"] for p in own], "s--", color=f"C{index}", mfc="white")
     axis.set(xscale="log", xlabel="width", title=rf"{activation}, $\gamma'$ = 1", ylim=(0, 1.05))
-    axis.set_xticks(WIDTHS, map(str, WIDTHS))
+    axis.set_xticks(widths, map(str, widths))
     axis.minorticks_off()
 
 
-def draw_precisions(axis, points, activation):
+def draw_precisions(axis, points, activation, width):
     """Both cosines against gamma' at gamma_bar -1 and the largest width."""
-    own = [p for p in points if (p["gamma_bar"], p["width"]) == (-1.0, WIDTHS[-1])]
+    own = [p for p in points if (p["gamma_bar"], p["width"]) == (-1.0, width)]
     own.sort(key=lambda p: p["output_precision"])
     axis.plot(PRECISIONS, [p["descent"] for p in own], "o-", color="k", label="to gradient descent")
     axis.plot(PRECISIONS, [p["newton"] for p in own], "s--", color="k", mfc="white", label="to Gauss-Newton")
     axis.set(xscale="log", xlabel=r"$\gamma'$", ylim=(0, 1.05))
-    axis.set_title(rf"{activation}, $\bar\gamma$ = -1, width {WIDTHS[-1]}")
+    axis.set_title(rf"{activation}, $\bar\gamma$ = -1, width {width}")
 
 
-def draw(points, norms):
+def draw(points, norms, widths):
     """A column for each activation, and ||C||."""
     figure, axes = plt.subplots(2, 4, figsize=(13, 5.8), layout="constrained")
     for column, activation in enumerate(GAINS):
         own = [p for p in points if p["activation"] == activation]
-        draw_widths(axes[0, column], own, activation)
-        draw_precisions(axes[1, column], own, activation)
+        draw_widths(axes[0, column], own, activation, widths)
+        draw_precisions(axes[1, column], own, activation, widths[-1])
     for axis in axes[:, 0]:
         axis.set_ylabel("cosine of hidden errors")
         axis.legend(fontsize=8)
     for own, look in zip(norms, ("o-", "s-", "x:"), strict=True):
         name = "SP" if own["name"] == "sp" else "muP"
         label = rf"{name}, $\bar\gamma$ = {own['gamma_bar']:g} ({own['slope']:+.2f})"
-        axes[0, 3].plot(WIDTHS, own["norms"], look, label=label)
+        axes[0, 3].plot(widths, own["norms"], look, label=label)
     axes[0, 3].set(xscale="log", yscale="log", xlabel="width", title=r"$\|C\|$, linear (slope)")
-    axes[0, 3].set_xticks(WIDTHS, map(str, WIDTHS))
+    axes[0, 3].set_xticks(widths, map(str, widths))
     axes[0, 3].minorticks_off()
     axes[0, 3].legend(fontsize=8)
     axes[1, 3].remove()
@@ -209,13 +209,16 @@ def main():
     """Measure, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=16)
-    seeds = parser.parse_args().seeds
-    points, away = interpolated(seeds)
-    norms, failed = curvatures(seeds)
-    stored = {"seeds": seeds, "widths": WIDTHS, "points": points, "curvature": norms}
+    parser.add_argument("--widths", type=int, nargs="+", default=list(WIDTHS))
+    parser.add_argument("--iterations", type=int, nargs=2, default=ITERATIONS.values(), help="of tanh and of relu")
+    values = parser.parse_args()
+    values.iterations = dict(zip(ITERATIONS, values.iterations, strict=True))
+    points, away = interpolated(values)
+    norms, failed = curvatures(values.seeds, values.widths)
+    stored = {"seeds": values.seeds, "widths": values.widths, "points": points, "curvature": norms}
     (RESULTS / "interpolation.json").write_text(json.dumps(stored, indent=1) + "\n")
     (RESULTS / "interpolation.log").write_text("\n".join(LINES) + "\n")
-    draw(points, norms)
+    draw(points, norms, values.widths)
     return int(away or failed)
 
 

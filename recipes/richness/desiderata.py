@@ -9,7 +9,9 @@ named.
 Exit code 1 where a member of the family fails, measures another richness by more than 0.05, or anything else passes.
 Writes results/desiderata.json and results/desiderata.log.
 
-    python recipes/richness/desiderata.py [--seeds 16]
+    python recipes/richness/desiderata.py [LABEL ...] [--seeds 16] [--widths 64 128 256 512]
+
+A LABEL ("r = 1/4", "neighbour", "random") measures the vectors of that name alone.
 """
 
 import argparse
@@ -74,8 +76,13 @@ def table_of(vector):
 def main():
     """Measure every vector, and compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("labels", nargs="*", help="vectors of these names; none is all")
     parser.add_argument("--seeds", type=int, default=16)
-    seeds = parser.parse_args().seeds
+    parser.add_argument("--widths", type=int, nargs="+", default=list(WIDTHS))
+    values = parser.parse_args()
+    asked = [(label, vector) for label, vector in vectors() if not values.labels or label in values.labels]
+    if unknown := set(values.labels) - {label for label, _ in asked}:
+        parser.error(f"no vectors {sorted(unknown)}: choose from {sorted({label for label, _ in vectors()})}")
     lines, stored, wrong = [], [], 0
 
     def say(line):
@@ -83,13 +90,13 @@ def main():
         lines.append(line)
 
     say(f"{'':10s} {'b':>17s}   {'c':>17s}  verdict   richness or failing lines")
-    for label, vector in vectors():
+    for label, vector in asked:
         table = table_of(vector)
 
         def build(width, key, table=table):
             return ww.mlp(8, width, 3, depth=4, activation="tanh", table=table, key=key)
 
-        found = ww.desiderata(build, ww.Backprop(), table, widths=WIDTHS, seeds=seeds)
+        found = ww.desiderata(build, ww.Backprop(), table, widths=values.widths, seeds=values.seeds)
         good = found.passed == in_family(vector)
         if in_family(vector):
             good &= abs(found.richness - float(vector[2] - HALF)) <= 0.05
@@ -101,7 +108,7 @@ def main():
         stored.append({"label": label, "exponents": [str(value) for value in vector]} | found.to_json())
         wrong += not good
     passing = sum(row["passed"] for row in stored)
-    say(f"{passing} of {len(stored)} pass; {sum(in_family(v) for _, v in vectors())} are of the family; {wrong} wrong")
+    say(f"{passing} of {len(stored)} pass; {sum(in_family(v) for _, v in asked)} are of the family; {wrong} wrong")
     (RESULTS / "desiderata.json").write_text(json.dumps(stored) + "\n")
     (RESULTS / "desiderata.log").write_text("\n".join(lines) + "\n")
     return int(wrong > 0)

@@ -10,7 +10,8 @@ Exit code 1 where a movement slope is away from r - 1/2 by more than max(0.05, 2
 slope above -0.4, or one that should not has one below -0.2. Writes results/richness.json, results/richness.log and
 docs/images/richness.png.
 
-    python recipes/richness/richness.py [--seeds 16]
+    python recipes/richness/richness.py [--seeds 16] [--widths 128 256 512 1024] [--end-widths 64 128 256 512]
+        [--steps 60] [--end-steps 800] [--r 0 1/4 1/2] [--ends NAME ...]
 """
 
 import argparse
@@ -35,6 +36,12 @@ RATE, STEPS = 0.012, 60
 END_RATE, END_STEPS, END_SEEDS = 0.015, 800, 6
 FALLS, STAYS = -0.4, -0.2
 PC = ww.PredictiveCoding(ww.ErrorDescent(iterations=8, tolerance=1e-3))
+# Rule, rate, trained to the end or for as many steps as backprop's, bounds of the distance's slope; all at r = 0.
+ENDS = {
+    "backprop, end": (ww.Backprop(), END_RATE, True, (-np.inf, FALLS)),
+    "predictive coding, end": (PC, 2 * END_RATE, True, (-np.inf, FALLS)),
+    "predictive coding, equal time": (PC, RATE, False, (STAYS, np.inf)),
+}
 LABELS = {
     "movement": "movement of the features",
     "kernel": "movement of the kernel",
@@ -60,12 +67,14 @@ def verdict(found, quantity, low, high):
     return good, f"{quantity} slope {slope:.3f} ± {error:.3f}, expected {bounds}: {'passed' if good else 'FAILED'}"
 
 
-def equal_time(seeds, say):
+def equal_time(values, say):
     """All r against the kernel's flow at equal time."""
     found, good = {}, True
-    for r in (Fraction(0), Fraction(1, 4), Fraction(1, 2)):
-        found[f"r = {r}"] = one = measured(r, ww.Backprop(), WIDTHS, rate=RATE, steps=STEPS, seeds=seeds)
-        say(f"backprop, r = {r}, {STEPS} steps\n{one}")
+    for r in values.r:
+        found[f"r = {r}"] = one = measured(
+            r, ww.Backprop(), values.widths, rate=RATE, steps=values.steps, seeds=values.seeds
+        )
+        say(f"backprop, r = {r}, {values.steps} steps\n{one}")
         expected, error = float(r) - 0.5, one.slope("movement")[1]
         room = max(0.05, 2 * error)
         checks = [("movement", expected - room, expected + room)]
@@ -77,18 +86,15 @@ def equal_time(seeds, say):
     return found, good
 
 
-def ends(seeds, say):
+def ends(values, say):
     """r = 0 trained to the end."""
-    cases = {
-        "backprop, end": (ww.Backprop(), END_RATE, True, (-np.inf, FALLS)),
-        "predictive coding, end": (PC, 2 * END_RATE, True, (-np.inf, FALLS)),
-        "predictive coding, equal time": (PC, RATE, False, (STAYS, np.inf)),
-    }
     found, good = {}, True
-    for name, (rule, rate, to_convergence, bounds) in cases.items():
-        settings = {"rate": rate, "steps": END_STEPS if to_convergence else STEPS, "to_convergence": to_convergence}
-        found[name] = measured(0, rule, END_WIDTHS, seeds=seeds, **settings)
-        say(f"{name}, r = 0, {settings['steps']} steps\n{found[name]}")
+    for name in values.ends:
+        rule, rate, to_convergence, bounds = ENDS[name]
+        steps, seeds = values.end_steps if to_convergence else values.steps, min(values.seeds, END_SEEDS)
+        settings = {"rate": rate, "steps": steps, "to_convergence": to_convergence, "seeds": seeds}
+        found[name] = measured(0, rule, values.end_widths, **settings)
+        say(f"{name}, r = 0, {steps} steps\n{found[name]}")
         passed, line = verdict(found[name], "distance", *bounds)
         say(line)
         good &= passed
@@ -117,15 +123,21 @@ def main():
     """Measure, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=16)
-    seeds = parser.parse_args().seeds
+    parser.add_argument("--widths", type=int, nargs="+", default=list(WIDTHS))
+    parser.add_argument("--end-widths", type=int, nargs="+", default=list(END_WIDTHS))
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--end-steps", type=int, default=END_STEPS)
+    parser.add_argument("--r", type=Fraction, nargs="+", default=[Fraction(0), Fraction(1, 4), Fraction(1, 2)])
+    parser.add_argument("--ends", nargs="+", choices=ENDS, default=list(ENDS))
+    values = parser.parse_args()
     lines = []
 
     def say(line):
         print(line, flush=True)
         lines.append(line)
 
-    scale, right = equal_time(seeds, say)
-    final, good = ends(min(seeds, END_SEEDS), say)
+    scale, right = equal_time(values, say)
+    final, good = ends(values, say)
     draw(scale, final)
     stored = {
         name: {"widths": one.widths, "learned": one.learned.tolist()} | {k: v.tolist() for k, v in one.values.items()}
