@@ -4,9 +4,9 @@ import json
 
 import pydantic
 import pytest
+from refusals import refused
 
 from widthwise import config
-from widthwise._errors import InputError
 from widthwise.algorithms import Backprop, PredictiveCoding
 from widthwise.inference import ActivityDescent, ErrorDescent, OutputSpaceSolve, SequentialSweep
 from widthwise.parameterizations import parameterization, to_json
@@ -24,18 +24,18 @@ def test_runs_are_frozen():
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "setting", "value"),
     [
-        ({"widht": 3}, "unknown setting 'widht': did you mean 'width'"),
-        ({"width": "many"}, "width is 'many'"),
-        ({"width": 1.5}, "width is 1.5"),
-        ({"gain": float("nan")}, "gain is nan"),
-        ({"network": "mpl"}, "'mpl': did you mean 'mlp'"),
-        ({"schedule": "cosin"}, "did you mean 'cosine'"),
+        ({"widht": 3}, "setting", "widht"),
+        ({"width": "many"}, "width", "many"),
+        ({"width": 1.5}, "width", 1.5),
+        ({"gain": float("nan")}, "gain", float("nan")),
+        ({"network": "mpl"}, "network", "mpl"),
+        ({"schedule": "cosin"}, "schedule", "cosin"),
     ],
 )
-def test_what_is_no_run(settings, words):
-    with pytest.raises(InputError, match=words):
+def test_what_is_no_run(settings, setting, value):
+    with refused(setting, value):
         config.checked(settings)
 
 
@@ -87,9 +87,9 @@ def test_every_setting_of_predictive_coding_arrives():
 
 @pytest.mark.parametrize("name", ["iterations", "tolerance", "activity_rate", "output_precision"])
 def test_zero_is_refused_and_not_taken_for_absent(name):
-    with pytest.raises(InputError, match="0"):
+    with refused({"activity_rate": "activity rate"}.get(name, name), 0):
         rule(**{name: 0})
-    with pytest.raises(InputError, match="--" + name.replace("_", "-")):
+    with refused("--" + name.replace("_", "-"), 0):
         rule(algorithm="bp", **{name: 0})
 
 
@@ -118,8 +118,9 @@ def test_a_tables_file_fixes_the_table():
     stored = {"parameterization": "mine.json", "table": json.loads(json.dumps(to_json(table)))}
     assert config.table_of(config.checked(stored)) == table
     for name, value in {"optimizer": "adam", "base_depth": 2, "gamma_bar": "0"}.items():
-        with pytest.raises(InputError, match="mine.json fixes the table: --" + name.replace("_", "-")):
+        with refused("--" + name.replace("_", "-"), value) as error:
             config.table_of(config.checked(stored | {name: value}))
+        assert "mine.json" in error.value.problem
 
 
 def test_identity_is_all_that_numbers_depend_on():

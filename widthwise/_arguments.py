@@ -24,10 +24,15 @@ def at_least_one(name: str, why: str = "without inference the hidden layers woul
 
     def convert(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            remedy = f"; {why}" if value == 0 else ""
-            raise InputError(f"{name} is {value!r}: it must be a whole number of at least 1{remedy}")
+            reason = f"; {why}" if value == 0 else ""
+            raise InputError(
+                f"{name} is {value!r}",
+                setting=name,
+                value=value,
+                remedy=f"it must be a whole number of at least 1{reason}",
+            )
         if value >= MOST:
-            raise InputError(f"{name} is {value}: it must be below 2^31")
+            raise InputError(f"{name} is {value}", setting=name, value=value, remedy="it must be below 2^31")
         return value
 
     return convert
@@ -50,13 +55,18 @@ def positive(name: str, least: float = 0.0) -> Callable[[Any], Array]:
         if isinstance(value, jax.core.Tracer):
             return value
         if isinstance(value, str):
-            raise InputError(f"{name} is {value!r}: it must be a positive number")
+            raise InputError(f"{name} is {value!r}", setting=name, value=value, remedy="it must be a positive number")
         if isinstance(value, NUMBERS):
             held = np.asarray(value, float)
             if not (held > 0).all():
-                raise InputError(f"{name} is {value!r}: it must be positive")
+                raise InputError(f"{name} is {value!r}", setting=name, value=value, remedy="it must be positive")
             if not ((held >= least) & (held <= LARGEST)).all():
-                raise InputError(f"{name} is {value!r}: it must be from {least:.2g} to {LARGEST:.2g}")
+                raise InputError(
+                    f"{name} is {value!r}",
+                    setting=name,
+                    value=value,
+                    remedy=f"it must be from {least:.2g} to {LARGEST:.2g}",
+                )
         return as_array(value)
 
     return convert
@@ -67,7 +77,9 @@ def not_negative(name: str) -> Callable[[Any], Array]:
 
     def convert(value: Any) -> Array:
         if isinstance(value, numbers.Real) and not 0 <= float(value) < math.inf:
-            raise InputError(f"{name} is {value!r}: it must be finite and at least 0")
+            raise InputError(
+                f"{name} is {value!r}", setting=name, value=value, remedy="it must be finite and at least 0"
+            )
         return value if isinstance(value, jax.core.Tracer) else as_array(value)
 
     return convert

@@ -19,7 +19,15 @@ class InputError(ValueError):
 
     def __init__(self, problem: str, *, setting: str = "", value: Any = None, remedy: str = "") -> None:
         super().__init__(f"{problem}: {remedy}" if remedy else problem)
-        self.setting, self.value, self.remedy = setting, value, remedy
+        self.problem, self.setting, self.value, self.remedy = problem, setting, value, remedy
+
+    def within(self, place: str) -> "InputError":
+        """The same error, its message beginning with the file in which it was found.
+
+        >>> print(InputError("base is 0", setting="base", value=0, remedy="give 1").within("table file t.json"))
+        table file t.json: base is 0: give 1
+        """
+        return InputError(f"{place}: {self.problem}", setting=self.setting, value=self.value, remedy=self.remedy)
 
 
 def unknown(kind: str, name: object, options: Iterable[str]) -> InputError:

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from refusals import refused_line
 
 from widthwise.cli import main
 
@@ -52,6 +53,12 @@ def cli(here, capsys, float32):
         return code, out, err
 
     return call
+
+
+@pytest.fixture
+def refuse(here, float32):
+    """Run a command line that is refused for a setting and a value, as `refusals.refused_line`; returns the error."""
+    return refused_line
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from widthwise.cli import _compilation, _train, _transfer
+from widthwise.cli import use_compilation_cache
 
 LINE = "train --data ok.npz --batch-size 8 --steps 1 --width 4 --base-width 4 --rate 0.1 "
 # One process, two runs: programs are stored, then every second file is cut in half, and they are read.
@@ -81,18 +81,18 @@ def cache(tmp_path, monkeypatch):
 
 
 def test_the_folder_is_in_the_users_cache_and_theirs_alone(cache):
-    _compilation.use_compilation_cache()
+    use_compilation_cache()
     (folder,) = cache.iterdir()
     assert jax.config.jax_compilation_cache_dir == str(folder)
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_folder_that_others_may_write_is_not_used(cache, capsys):
-    _compilation.use_compilation_cache()
+    use_compilation_cache()
     (folder,) = cache.iterdir()
     jax.config.update("jax_compilation_cache_dir", None)
     folder.chmod(0o777)
-    _compilation.use_compilation_cache()
+    use_compilation_cache()
     assert jax.config.jax_compilation_cache_dir is None
     assert "others may write there" in capsys.readouterr().err
 
@@ -100,57 +100,61 @@ def test_a_folder_that_others_may_write_is_not_used(cache, capsys):
 def test_a_user_without_a_home_is_served(cache, monkeypatch, capsys):
     monkeypatch.delenv("WIDTHWISE_CACHE")
     monkeypatch.setattr("pooch.os_cache", lambda project: Path("~nobody-of-that-name") / project)
-    _compilation.use_compilation_cache()
+    use_compilation_cache()
     assert jax.config.jax_compilation_cache_dir is None
     assert capsys.readouterr().err.startswith("widthwise: note: compiled programs are not kept: ")
 
 
 def test_jax_s_own_settings_go_first(cache):
     jax.config.update("jax_compilation_cache_dir", "elsewhere")
-    _compilation.use_compilation_cache()
+    use_compilation_cache()
     assert jax.config.jax_compilation_cache_dir == "elsewhere"
     jax.config.update("jax_enable_compilation_cache", False)
     jax.config.update("jax_compilation_cache_dir", None)
-    _compilation.use_compilation_cache()
+    use_compilation_cache()
     assert jax.config.jax_compilation_cache_dir is None
     assert not cache.exists()
 
 
 def test_leaving_it_off(cache):
     jax.config.update("jax_compilation_cache_dir", "elsewhere")
-    _compilation.use_compilation_cache(wanted=False)
+    use_compilation_cache(wanted=False)
     assert jax.config.jax_enable_compilation_cache is False
     assert not cache.exists()
 
 
-@pytest.mark.parametrize(("verb", "module"), [("train --rate 0.1", _train), ("transfer", _transfer)])
+@pytest.mark.parametrize(("verb", "module"), [("train --rate 0.1", "_train"), ("transfer", "_transfer")])
 def test_the_flag_arrives(cli, monkeypatch, verb, module):
     told = []
-    monkeypatch.setattr(module, "use_compilation_cache", told.append)
+    monkeypatch.setattr(f"widthwise.cli.{module}.use_compilation_cache", told.append)
     for flag in ("", " --no-compilation-cache"):
         assert cli(f"{verb} --data missing.npz{flag}")[0] == 2
     assert told == [True, False]
 
 
 def test_the_oldest_programs_make_room(cache, monkeypatch):
-    _compilation.use_compilation_cache()
+    use_compilation_cache()
     (folder,) = cache.iterdir()
     for age, name in enumerate("abcd"):
         (folder / name).write_bytes(b"x" * 10)
         os.utime(folder / name, (1000 + age, 1000 + age))
-    monkeypatch.setattr(_compilation, "LARGEST", 25)
-    _compilation._prepare(folder)
+    monkeypatch.setattr("widthwise.cli._compilation.LARGEST", 25)
+    # As a new process: JAX has no folder yet.
+    jax.config.update("jax_compilation_cache_dir", None)
+    use_compilation_cache()
     assert sorted(path.name for path in folder.iterdir()) == ["c", "d"]
 
 
-def test_another_processor_has_another_folder(monkeypatch):
-    read = _compilation.Path.read_text
-    here = _compilation._machine()
-    monkeypatch.setattr(_compilation.Path, "read_text", lambda self, **_: "flags : sse2\nmodel name : other")
-    other = _compilation._machine()
-    monkeypatch.setattr(
-        _compilation.Path, "read_text", lambda self, **_: "cpu MHz : 1\nflags : sse2\nmodel name : other"
-    )
-    assert _compilation._machine() == other != here
-    monkeypatch.setattr(_compilation.Path, "read_text", read)
-    assert _compilation._machine() == here
+def test_another_processor_has_another_folder(cache, monkeypatch):
+    def folder():
+        jax.config.update("jax_compilation_cache_dir", None)
+        use_compilation_cache()
+        return jax.config.jax_compilation_cache_dir
+
+    here = folder()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", lambda self, **_: "flags : sse2\nmodel name : other")
+        other = folder()
+        patch.setattr(Path, "read_text", lambda self, **_: "cpu MHz : 1\nflags : sse2\nmodel name : other")
+        assert folder() == other != here
+    assert folder() == here

@@ -3,8 +3,9 @@
 import json
 
 import pytest
+from refusals import refused, refused_line
 
-from widthwise.cli import main
+from widthwise.cli import main, run
 from widthwise.parameterizations import Role, load, parameterization
 
 RULE = """
@@ -44,32 +45,32 @@ def test_no_table_where_nothing_is_sure(tmp_path, capsys):
     assert "2 widths cannot show whether slopes have settled" in out
     assert "no table" in out
     assert {one["value"] for one in json.loads(target.read_text())["derivation"]["exponents"]} == {None}
-    assert main(["check", "--parameterization", str(target)]) == 2
-    assert "is of a derivation that found no table" in capsys.readouterr().err
+    with refused("table", f"table file {target}"):
+        run(["check", "--parameterization", str(target)])
 
 
 @pytest.mark.parametrize(
-    ("flags", "words"),
+    ("flags", "setting", "value"),
     [
-        ("--widths 64", "at least two widths"),
-        ("--widths 64 32", "increasing"),
-        ("--rule mine.py", "expected a file and a class"),
-        ("--rule absent.py:Mine", "expected a file and a class"),
-        ("--rule {path}:nothing", "no algorithm nothing"),
-        ("--rule {path}:Mine --algorithm pc", "give one of them"),
-        ("--rule {path}:Mine --gamma-bar -1", "--gamma-bar is of our algorithms"),
-        ("--start {start} --optimizer adam", "fixes the table: --optimizer"),
-        ("--start {start} --base-width 32", "fixes the table: --base-width"),
-        ("--depth 3 --depths 8 16", "give one of them"),
-        ("--momentum 0.9", "unknown argument '--momentum'"),
-        ("--denominator 0", "denominator is 0"),
-        ("--network cnn --norm batch --depth 3 --widths 8 16", "normalizes by the batch"),
-        ("--algorithm bp --gamma-bar -1", "of predictive coding (--algorithm pc), not of bp"),
+        ("--rule mine.py", "--rule", "mine.py"),
+        ("--rule absent.py:Mine", "--rule", "absent.py:Mine"),
+        ("--rule {path}:nothing", "--rule", "{path}:nothing"),
+        ("--rule {path}:Mine --algorithm pc", "--rule", "{path}:Mine"),
+        ("--rule {path}:Mine --gamma-bar -1", "--gamma-bar", "-1"),
+        ("--start {start} --optimizer adam", "--optimizer", "adam"),
+        ("--start {start} --base-width 32", "--base-width", 32),
+        ("--depth 3 --depths 8 16", "--depth", 3),
+        ("--momentum 0.9", "argument", "--momentum"),
+        ("--algorithm bp --gamma-bar -1", "--gamma-bar", "-1"),
+        ("--widths 64", "widths", [64]),
+        ("--widths 64 32", "widths", [64, 32]),
+        ("--denominator 0", "denominator", 0),
+        ("--network cnn --norm batch --depth 3 --widths 8 16", "norm", "batch"),
     ],
 )
-def test_refuses(flags, words, tmp_path, capsys):
+def test_refuses(flags, setting, value, tmp_path):
     path, start = tmp_path / "mine.py", tmp_path / "t.json"
     path.write_text(RULE)
     main(["table", "--json", str(start)])
-    assert main(["derive", *flags.format(path=path, start=start).split()]) == 2
-    assert words in capsys.readouterr().err
+    value = value.format(path=path) if isinstance(value, str) else value
+    refused_line("derive " + flags.format(path=path, start=start), setting, value)

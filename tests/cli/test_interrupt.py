@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from widthwise.cli._main import interruptible
+from widthwise.cli import interruptible
 
 
 def press():

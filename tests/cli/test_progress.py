@@ -3,10 +3,11 @@
 import datetime
 import io
 import sys
+import time
 
 import pytest
 
-from widthwise.cli import _shared as _output
+from widthwise.cli import runs_text, runs_told
 
 SWEEP = "transfer --data ok.npz --batch-size 8 --steps 1 --widths 4 --depth 2 --log2-rates -3 -3 1 --seeds 2 --out run"
 
@@ -34,9 +35,9 @@ def rows(count, diverged=0):
 
 def test_speed_leaves_out_what_was_read_back(monkeypatch):
     clock = iter([100.0, 100.0, 104.0, 110.0])
-    monkeypatch.setattr(_output.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     bar = Bar()
-    tell = _output.runs_told(bar, total=50, already=20)
+    tell = runs_told(bar, total=50, already=20)
     for part in (rows(20, 1), rows(8), rows(22, 2)):
         tell(part)
     counts, texts = zip(*bar.told, strict=True)
@@ -51,9 +52,9 @@ def test_speed_leaves_out_what_was_read_back(monkeypatch):
 def test_the_end_is_what_is_left_at_the_speed_so_far():
     noon = datetime.datetime(2026, 2, 28, 12)
     # 25 runs in 50 s, 75 left: 150 s.
-    assert "ends 12:02:30" in _output.runs_text(25, 100, 25, 0, 50.0, noon)
+    assert "ends 12:02:30" in runs_text(25, 100, 25, 0, 50.0, noon)
     # One run in 1000 s, 99 left: 27.5 hours.
-    assert "ends 1 Mar 15:30" in _output.runs_text(1, 100, 1, 0, 1000.0, noon)
+    assert "ends 1 Mar 15:30" in runs_text(1, 100, 1, 0, 1000.0, noon)
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])

@@ -3,13 +3,13 @@
 import json
 import re
 import shutil
+import time
 import tracemalloc
 
 import pytest
+from refusals import refused
 
 from widthwise import sweep
-from widthwise._errors import InputError
-from widthwise.cli import _report
 from widthwise.sweep import stored_payload
 
 SWEEP = "transfer --data ok.npz --batch-size 8 --steps 1 --widths 4 5 --log2-rates -3 -2 1 --seeds 2 --out run"
@@ -64,7 +64,7 @@ def test_watching_ends_with_the_sweep(cli, half, monkeypatch):
         if len(waits) == 2:
             end()
 
-    monkeypatch.setattr(_report.time, "sleep", sleep)
+    monkeypatch.setattr(time, "sleep", sleep)
     monkeypatch.setattr(sweep, "stored_payload", lambda home: reads.append(home) or stored_payload(home))
     code, out, err = cli("report run --watch 5 --figures svg")
     assert code == 0
@@ -103,19 +103,13 @@ def test_memory_does_not_follow_the_length_of_records(half):
 def test_a_damaged_spec_is_an_error_and_no_traceback(half, damage):
     home, _ = half
     (home / "spec.json").write_text(json.dumps({"schema_version": 1, "kind": "transfer", "spec": damage}))
-    with pytest.raises(InputError, match="holds records that are not a sweep's"):
+    with refused("run directory", home):
         stored_payload(home)
 
 
-def test_no_sweep_is_one_line(cli, here):
-    for line, said in (
-        ("report empty --watch", "empty is not a run directory"),
-        ("report run --watch 0", "--watch 0.0: expected at least 1 second"),
-        ("report run --watch nan", "--watch nan"),
-        ("report run --watch fast", "--watch: invalid float value: 'fast'"),
-    ):
-        code, out, err = cli(line)
-        assert (code, out, err.count("\n")) == (2, "", 1)
-        assert said in err
-    with pytest.raises(InputError, match="not a run directory"):
+def test_what_is_no_sweep_is_refused(refuse, here):
+    refuse("report empty --watch", "run directory", "empty")
+    for text, value in (("0", 0.0), ("nan", float("nan")), ("fast", "fast")):
+        refuse(f"report run --watch {text}", "--watch", value)
+    with refused("run directory", here / "empty"):
         stored_payload(here / "empty")

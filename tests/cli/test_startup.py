@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from widthwise.cli._main import VERBS
+from widthwise.cli import VERBS
 
 
 def processor_seconds(arguments):

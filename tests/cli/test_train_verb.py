@@ -6,8 +6,7 @@ import pytest
 
 import widthwise as ww
 from widthwise.cli import main
-from widthwise.training import _train as _fit
-from widthwise.training import streams
+from widthwise.training import save_checkpoint, streams
 
 TRAIN = "train --data ok.npz --batch-size 8 --width 8 --steps 4 --rate 0.1 --json out.json "
 TIMES = ("train_seconds", "compile_seconds")
@@ -95,15 +94,15 @@ def test_the_smallest_network_and_batch(cli, loaded, network):
 
 def test_interrupted_it_trains_the_rest_and_no_more(cli, loaded, monkeypatch):
     line = TRAIN.replace("--steps 4", "--epochs 6") + "--algorithm pc --iterations 2 --out "
-    told, saved = [], _fit.save_checkpoint
+    told = []
 
     def save(*rest):
-        saved(*rest)
+        save_checkpoint(*rest)
         told.append(rest)
         if len(told) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(_fit, "save_checkpoint", save)
+    monkeypatch.setattr("widthwise.training._train.save_checkpoint", save)
     code, out, err = cli(line + "run")
     assert (code, out) == (130, "")
     assert "resumes" in err

@@ -7,8 +7,7 @@ import jax
 import pytest
 
 import widthwise as ww
-from widthwise.cli._transfer import expanded
-from widthwise.sweep import _transfer, jsonable
+from widthwise.sweep import jsonable
 
 SWEEP = "transfer --data ok.npz --batch-size 8 --steps 3 --log2-rates -3 -1 1 --seeds 2 --base-width 4 "
 SHORT = {"log2_rates": (-3, -1, 1), "seeds": 2, "steps": 3, "batch_size": 8}
@@ -61,10 +60,10 @@ def untrained(monkeypatch):
         on_runs(rows)
         return rows
 
-    monkeypatch.setattr(_transfer, "run_group", run_group)
+    monkeypatch.setattr("widthwise.sweep._run_sweep.run_group", run_group)
 
 
-def test_equals_the_python_api_over_both_rates(cli, loaded, here, untrained):
+def test_equals_the_python_api_over_both_rates(cli, refuse, loaded, here, untrained):
     line = SWEEP + "--algorithm bp pc --iterations 2 --depth 2 --widths 8 --log2-activity-rates -2 -1 1 --seeds 1 "
     assert cli(line + "--log2-rates -3 -2 1 --out run --json out.json")[0] == 0
     found = loaded("out.json")
@@ -94,9 +93,8 @@ def test_equals_the_python_api_over_both_rates(cli, loaded, here, untrained):
     assert len(records.splitlines()) == 6
     assert cli(line + "--log2-rates -3 -2 1 --out run")[0] == 0
     assert (here / "run" / "records.jsonl").read_bytes() == records
-    code, _, err = cli(line.replace("-2 -1 1", "-2 0 1") + "--log2-rates -3 -2 1 --out run")
-    assert code == 2
-    assert "log2_activity_rates" in err
+    other = line.replace("-2 -1 1", "-2 0 1") + "--log2-rates -3 -2 1 --out run"
+    assert "log2_activity_rates" in refuse(other, "run directory", "run").problem
     assert "best activity rate (log₂)" in (here / "run" / "report.html").read_text()
 
 
@@ -128,16 +126,14 @@ def test_a_grid_of_sizes_equals_the_python_api(cli, loaded, here, untrained):
     assert all(f"BP, muPC, SGD, {place}" in page for place in ("depth 3", "depth 5", "width 4", "width 6"))
 
 
-def test_two_tables_of_one_label_are_refused(cli, here):
+def test_two_tables_of_one_label_are_refused(cli, refuse, here):
     # Their curves would be averaged as if they were one rule's.
     assert cli("table --parameterization ntp --json mup.json")[0] == 0
     (here / "other").mkdir()
     (here / "other" / "mup.json").write_text((here / "mup.json").read_text())
     line = SWEEP.replace("--base-width 4 ", "") + "--widths 8 --parameterization "
     for both in ("mup mup.json", "mup.json other/mup.json"):
-        code, out, err = cli(line + both)
-        assert (code, out) == (2, "")
-        assert "mup.json" in err
+        refuse(line + both, "--parameterization", both.split())
 
 
 @pytest.mark.parametrize("name", ["width", "depth"])
@@ -150,10 +146,18 @@ def test_singular_and_plural_are_one_flag(cli, loaded, name):
     assert [row["axis"] for row in found[0]["summary"]] == [name]
 
 
-def test_networks_of_images_have_their_own_depth_in_a_sweep_too():
-    _, runs = expanded({"network": "vgg", "width": [16, 32]})
-    assert [(run.width, run.depth) for run in runs] == [(16, 5), (32, 5)]
-    _, runs = expanded({"network": "vgg", "channels": "4,M,8", "parameterization": ["sp", "mup"]})
-    assert [(run.width, run.depth) for run in runs] == [(4, 3)] * 2
-    assert expanded({"network": "residual_cnn"})[1][0].depth == 10
-    assert expanded({"network": "vgg", "depth": [5, 7]})[0] == "depth"
+@pytest.mark.parametrize(
+    ("flags", "axis", "sizes"),
+    [
+        ("vgg --widths 16 32", "width", [(16, 5), (32, 5)]),
+        ("vgg --channels 4,M,8 --parameterization sp mup", "width", [(4, 3)] * 2),
+        ("residual_cnn --width 4", "width", [(4, 10)]),
+        ("vgg --width 4 --depths 5 7", "depth", [(4, 5), (4, 7)]),
+    ],
+)
+def test_networks_of_images_have_their_own_depth_in_a_sweep_too(cli, loaded, untrained, flags, axis, sizes):
+    line = SWEEP.replace("ok.npz", "digits").replace("-3 -1 1 --seeds 2", "-2 -2 1 --seeds 1")
+    assert cli(line + f"--json out.json --network {flags}")[0] == 0
+    found = loaded("out.json")
+    assert [(row["width"], row["depth"]) for row in found["curves"]] == sizes
+    assert {row["axis"] for row in found["summary"]} == {axis}

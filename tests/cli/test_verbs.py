@@ -5,8 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from widthwise.cli import main
-from widthwise.cli._main import VERBS
+from widthwise.cli import VERBS, main
 
 TRAIN = "train --data ok.npz --batch-size 8 --width 8 --steps 4 --base-width 4 "
 SWEEP = "transfer --data ok.npz --batch-size 8 --steps 2 --log2-rates -3 -1 1 --base-width 4 "
@@ -77,7 +76,7 @@ def test_a_diverged_training_is_a_result_with_nulls(cli, loaded):
     assert set(result) == RESULT
 
 
-def test_transfer(cli, loaded, here):
+def test_transfer(cli, refuse, loaded, here):
     line = SWEEP + "--parameterization sp mup --widths 8 12 --seeds 2 --out run --json copy.json"
     code, out, err = cli(line)
     assert (code, err) == (0, "")
@@ -110,18 +109,14 @@ def test_transfer(cli, loaded, here):
     assert (here / "run" / "records.jsonl").read_bytes() == records
     assert loaded("run/transfer.json")["curves"] == payload["curves"]
     # The same directory for another sweep: refused, naming the setting that differs.
-    code, _, err = cli(line.replace("--steps 2", "--steps 3"))
-    assert code == 2
-    assert "steps (2 stored, 3 given)" in err
+    assert "steps (2 " in refuse(line.replace("--steps 2", "--steps 3"), "run directory", "run").problem
     assert (here / "run" / "records.jsonl").read_bytes() == records
     (here / "run" / "report.html").unlink()
     code, out, _ = cli("report run --json verdicts.json")
     assert code == 0
     assert (here / "run" / "report.html").exists()
     assert [verdict["transfers"] for verdict in loaded("verdicts.json")] == [False, False]
-    code, _, err = cli(TRAIN + "--rate 0.1 --out run")
-    assert code == 2
-    assert "transfer" in err
+    assert "transfer" in refuse(TRAIN + "--rate 0.1 --out run", "run directory", "run").problem
 
 
 def test_transfer_over_algorithms(cli, loaded):

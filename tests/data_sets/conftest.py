@@ -9,8 +9,7 @@ import threading
 import numpy as np
 import pytest
 
-from widthwise.data import SOURCES
-from widthwise.data._sources import SourceFile
+from widthwise.data import SOURCES, SourceFile
 
 
 def idx_bytes(array):

@@ -7,12 +7,10 @@ import tarfile
 
 import numpy as np
 import pytest
+from refusals import refused
 
-from widthwise._errors import InputError
 from widthwise.cli import main
-from widthwise.data import SOURCES, cifar10, cifar100, found_on_disk, load
-from widthwise.data._cifar import records
-from widthwise.data._sources import SourceFile
+from widthwise.data import SOURCES, SourceFile, cifar10, cifar100, cifar_records, found_on_disk, load
 
 DEAD = "http://127.0.0.1:9/"
 LOADERS = {"cifar10": cifar10, "cifar100": cifar100}
@@ -124,7 +122,7 @@ def test_a_picture_made_by_hand(name):
     red, green, blue = np.zeros((3, 32, 32), np.uint8)
     red[0], green[:, 0], blue[2, 5] = 255, 128, 7
     content = record(name, 9, np.stack([red, green, blue]))
-    images, labels = records("by hand", content, len(content) - 3072)
+    images, labels = cifar_records("by hand", content, len(content) - 3072)
     assert (images.shape, labels.tolist()) == ((1, 32, 32, 3), [9])
     assert images[0, 0, 0].tolist() == [255, 128, 0]
     assert images[0, 0, 31].tolist() == [255, 0, 0]
@@ -177,7 +175,7 @@ def test_dead_wrong_and_truncated_mirrors_then_a_live_one(small, name, cache, tm
     (tmp_path / "empty").mkdir()
     bad = [DEAD, *(serve(tmp_path / folder) for folder in ("wrong", "cut", "empty"))]
     use(*bad)
-    with pytest.raises(InputError) as error:
+    with refused("data", name) as error:
         load(name)
     # Each mirror with what was wrong with it; nothing of them stays.
     assert [f"{url}{path.name}: " in str(error.value) for url in bad] == [True] * 4
@@ -197,15 +195,10 @@ def test_connection_that_breaks_off_is_passed_over(small, name, serve, serve_cut
 def test_offline_says_what_to_place_where(small, name, cache):
     path, _, _, use = small
     use(DEAD)
-    with pytest.raises(InputError) as error:
+    with refused("data", name) as error:
         load(name)
-    for part in (
-        f"{path.name} is in no usual place",
-        f"place it in {cache / name}",
-        "WIDTHWISE_DATA",
-        DEAD + path.name,
-    ):
-        assert part in str(error.value)
+    for part in (path.name, str(cache / name), "WIDTHWISE_DATA", DEAD + path.name):
+        assert part in error.value.remedy
 
 
 @pytest.mark.parametrize("damage", ["another", "truncated", "longer"])
@@ -216,14 +209,15 @@ def test_file_placed_by_hand_is_checked(small, name, cache, damage, sha256_of):
     (cache / name).mkdir(parents=True)
     placed = cache / name / path.name
     placed.write_bytes(changed)
-    with pytest.raises(InputError, match="remove or replace it") as error:
+    with refused("data file", placed) as error:
         load(name)
-    for part in (str(placed), sha256_of(content), sha256_of(changed)):
+    for part in (sha256_of(content), sha256_of(changed)):
         assert part in str(error.value)
     assert placed.read_bytes() == changed
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 3072, b"x" * 3074])
 def test_content_that_is_no_whole_number_of_records(content):
-    with pytest.raises(InputError, match=f"there has {len(content)} bytes; expected records of 3073 bytes"):
-        records("there", content, 1)
+    with refused("data file", "there") as error:
+        cifar_records("there", content, 1)
+    assert f"{len(content)} bytes, of records of 3073" in error.value.problem

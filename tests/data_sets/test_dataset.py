@@ -4,8 +4,8 @@ import sys
 
 import numpy as np
 import pytest
+from refusals import refused
 
-from widthwise._errors import InputError
 from widthwise.data import Dataset
 
 
@@ -75,7 +75,7 @@ def test_regression_targets_are_the_data():
 
 
 def test_unknown_split():
-    with pytest.raises(InputError, match="unknown split 'tets': did you mean 'test'"):
+    with refused("split", "tets"):
         valid().targets("tets")
 
 
@@ -127,7 +127,7 @@ def test_first():
 
 @pytest.mark.parametrize("examples", [0, -1, 7])
 def test_first_out_of_range(examples):
-    with pytest.raises(InputError, match=f"'toy': {examples} training examples asked for; expected 1 to 6"):
+    with refused("examples", examples):
         valid().first(examples)
 
 
@@ -144,52 +144,53 @@ def test_validation_is_held_out_and_shared_by_neither_training_set():
 
 @pytest.mark.parametrize("count", [0, -1, 6, 7])
 def test_validation_out_of_range(count):
-    with pytest.raises(InputError, match=f"{count} validation examples asked for; expected 1 to 5"):
+    with refused("validation", count):
         valid().with_validation(count)
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "setting", "value"),
     [
-        ({"x_train": np.zeros((6, 4), np.int64)}, "x_train has dtype int64; expected uint8, float32 or"),
-        ({"x_test": np.array([[None] * 4] * 3)}, "x_test has dtype object"),
-        ({"x_train": np.zeros(6, np.uint8)}, r"x_train has shape \(6,\); expected \(examples, features\)"),
-        ({"x_train": np.zeros((0, 4), np.uint8)}, r"x_train has shape \(0, 4\); .* at least 1"),
-        ({"x_test": np.zeros((3, 5), np.uint8)}, "x_train is uint8 with 4 features and x_test uint8 with 5"),
-        ({"x_test": np.zeros((3, 4), np.float32)}, "x_train is uint8 .* x_test float32"),
-        ({"y_train": np.zeros(5, int)}, "y_train has 5 rows; expected 6"),
-        ({"y_test": np.zeros(4, int)}, "y_test has 4 rows; expected 3"),
-        ({"y_test": np.array([0, 3, 4])}, "y_test holds the label 3 in row 1; expected 0 to 2"),
-        ({"y_train": np.array([0, 1, 2, 0, -1, 2])}, "y_train holds the label -1 in row 4"),
-        ({"y_train": np.zeros((6, 3), int)}, r"y_train has dtype int64 and shape \(6, 3\); .*argmax"),
-        ({"y_train": np.zeros(6)}, "y_train has dtype float64 .* expected integer labels"),
-        ({"classes": 1}, "classes is 1; expected 2 to"),
-        ({"classes": 2**40}, "classes is 1099511627776; expected 2 to"),
-        ({"shift": np.zeros(3)}, r"shift has shape \(3,\); expected \(\) or \(4,\)"),
-        ({"shift": np.nan}, "shift runs from nan"),
-        ({"scale": 0.0}, "scale runs from 0.0 to 0.0; expected finite and greater than 0"),
-        ({"scale": np.array([1, 1, -1, 1])}, "scale runs from -1.0"),
-        ({"image_shape": (2, 3, 1)}, r"image_shape is \(2, 3, 1\); .* product 4"),
-        ({"image_shape": (-2, -2, 1)}, r"image_shape is \(-2, -2, 1\); .* each at least 1"),
+        ({"x_train": np.zeros((6, 4), np.int64)}, "x_train", np.dtype(np.int64)),
+        ({"x_test": np.array([[None] * 4] * 3)}, "x_test", np.dtype(object)),
+        ({"x_train": np.zeros(6, np.uint8)}, "x_train", (6,)),
+        ({"x_train": np.zeros((0, 4), np.uint8)}, "x_train", (0, 4)),
+        ({"x_test": np.zeros((3, 5), np.uint8)}, "x_test", 5),
+        ({"x_test": np.zeros((3, 4), np.float32)}, "x_test", np.dtype(np.float32)),
+        ({"y_train": np.zeros(5, int)}, "y_train", 5),
+        ({"y_test": np.zeros(4, int)}, "y_test", 4),
+        ({"y_test": np.array([0, 3, 4])}, "y_test", 3),
+        ({"y_train": np.array([0, 1, 2, 0, -1, 2])}, "y_train", -1),
+        ({"y_train": np.zeros((6, 3), int)}, "y_train", (6, 3)),
+        ({"y_train": np.zeros(6)}, "y_train", np.dtype(float)),
+        ({"classes": 1}, "classes", 1),
+        ({"classes": 2**40}, "classes", 2**40),
+        ({"shift": np.zeros(3)}, "shift", (3,)),
+        ({"shift": np.nan}, "shift", np.float64("nan")),
+        ({"scale": 0.0}, "scale", 0.0),
+        ({"scale": np.array([1, 1, -1, 1])}, "scale", -1.0),
+        ({"image_shape": (2, 3, 1)}, "image_shape", (2, 3, 1)),
+        ({"image_shape": (-2, -2, 1)}, "image_shape", (-2, -2, 1)),
     ],
 )
-def test_refused(changes, message):
-    with pytest.raises(InputError, match="'toy': " + message):
+def test_refused(changes, setting, value):
+    with refused(setting, value) as error:
         valid(**changes)
+    assert "'toy'" in error.value.problem
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "setting", "value"),
     [
-        ({"y_train": np.zeros(6)}, r"y_train has shape \(6,\); expected \(examples, outputs\)"),
-        ({"y_train": np.zeros((6, 2), int)}, "y_train has dtype int64; expected float32 or float64"),
-        ({"y_test": np.zeros((3, 1))}, "y_train has 2 outputs and y_test 1"),
-        ({"y_test": np.zeros((2, 2))}, "y_test has 2 rows; expected 3"),
-        ({"y_train": with_entry(np.zeros((6, 2)), 2, np.inf)}, "y_train holds NaN or infinity in row 2"),
+        ({"y_train": np.zeros(6)}, "y_train", (6,)),
+        ({"y_train": np.zeros((6, 2), int)}, "y_train", np.dtype(int)),
+        ({"y_test": np.zeros((3, 1))}, "y_test", 1),
+        ({"y_test": np.zeros((2, 2))}, "y_test", 2),
+        ({"y_train": with_entry(np.zeros((6, 2)), 2, np.inf)}, "y_train", 2),
     ],
 )
-def test_regression_refused(changes, message):
-    with pytest.raises(InputError, match="'toy': " + message):
+def test_regression_refused(changes, setting, value):
+    with refused(setting, value):
         regression(**changes)
 
 
@@ -197,14 +198,14 @@ def test_image_shape_of_two_axes():
     data = valid()
     # The tests' type checker refuses to build it; users have none.
     object.__setattr__(data, "image_shape", (2, 2))
-    with pytest.raises(InputError, match=r"image_shape is \(2, 2\); expected \(height, width, channels\)"):
+    with refused("image_shape", (2, 2)):
         data.__post_init__()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_not_finite_names_the_first_row(value):
     x = with_entry(with_entry(np.zeros((6, 4)), 5, value), 3, value)
-    with pytest.raises(InputError, match=r"x_train holds NaN or infinity in row 3 \(2 such rows\)"):
+    with refused("x_train", 3):
         valid(x_train=x, x_test=np.zeros((3, 4), np.float32))
 
 

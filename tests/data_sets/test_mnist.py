@@ -2,8 +2,8 @@ import shutil
 
 import numpy as np
 import pytest
+from refusals import refused
 
-from widthwise._errors import InputError
 from widthwise.data import SOURCES, found_on_disk, load, mnist
 
 DEAD = "http://127.0.0.1:9/"
@@ -47,7 +47,7 @@ def test_its_files_and_fashion_mnists_have_the_same_names_and_never_meet(small_i
         assert (cache / name / IMAGES).is_file()
     # In one folder they cannot both be: the content tells, and the error says what to do.
     monkeypatch.setenv("WIDTHWISE_DATA", str(fashion[0]))
-    with pytest.raises(InputError, match="another data set: replace it, or keep each data set in a folder of its name"):
+    with refused("data file", fashion[0] / IMAGES):
         mnist()
 
 
@@ -61,8 +61,9 @@ def test_second_mirror_after_a_dead_one_and_a_wrong_one(small_idx, tmp_path, ser
 
 def test_offline_says_what_to_place_where(small_idx, cache):
     small_idx("mnist")[2](mirrors=(DEAD,))
-    with pytest.raises(InputError) as error:
+    with refused("data", "mnist") as error:
         mnist()
-    for part in (f"{IMAGES} is in no usual place", f"place it in {cache / 'mnist'}", "WIDTHWISE_DATA", DEAD + IMAGES):
-        assert part in str(error.value)
+    assert IMAGES in error.value.problem
+    for part in (str(cache / "mnist"), "WIDTHWISE_DATA", DEAD + IMAGES):
+        assert part in error.value.remedy
     assert "Debian" not in str(error.value)

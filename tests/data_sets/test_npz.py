@@ -3,8 +3,9 @@ import zipfile
 
 import numpy as np
 import pytest
+from refusals import refused
 
-from widthwise._errors import InputError
+import widthwise as ww
 from widthwise.data import npz
 
 RNG = np.random.default_rng(0)
@@ -68,55 +69,56 @@ def test_named_by_its_path(save):
     assert npz(str(save())).name == str(save())
 
 
-def refused(path, message):
-    with pytest.raises(InputError, match=message) as error:
+def refuse(path, *said):
+    """The file is refused, for a reason that holds these words of numpy's or names of its arrays."""
+    with refused("data file", path) as error:
         npz(path)
-    assert str(path) in str(error.value)
+    assert all(word in error.value.problem for word in said), str(error.value)
 
 
 def test_missing_file(path):
-    refused(path, r"No such file.*expected a file written by numpy.savez with the arrays x_train, y_train")
+    refuse(path, "No such file")
 
 
 def test_missing_array(path):
     np.savez(path, x_train=IMAGES, labels=LABELS)
-    refused(path, "holds x_train, labels; expected .* x_train, y_train, x_test, y_test")
+    refuse(path, "x_train, labels")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no archive", b"no archive at all", b"\x93NUMPY broken"])
 def test_not_an_archive(path, content):
     path.write_bytes(content)
-    refused(path, "cannot be read")
+    refuse(path)
 
 
 def test_single_array(path):
     with path.open("wb") as file:
         np.save(file, IMAGES)
-    refused(path, "holds a single array")
+    refuse(path, "single array")
 
 
 def test_damaged_anywhere(save, path):
     content = save().read_bytes()
     for cut in range(0, len(content), 37):
         path.write_bytes(content[:cut])
-        refused(path, "cannot be read")
+        refuse(path)
     for place in range(0, len(content), 11):
         path.write_bytes(content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :])
         # Some bytes of a zip archive mean nothing; any other damage must be refused as such.
         try:
             data = npz(path)
-        except InputError:
+        except ww.InputError:
             continue
         np.testing.assert_array_equal(data.x_train, IMAGES[:6].reshape(6, 60))
 
 
 def test_objects_are_never_unpickled(save):
-    refused(save(y_train=np.array([Trap()] * 6, object)), "Object arrays cannot be loaded")
+    refuse(save(y_train=np.array([Trap()] * 6, object)), "Object arrays cannot be loaded")
 
 
 def test_pickle_in_place_of_an_archive(path):
     path.write_bytes(pickle.dumps(Trap()))
-    refused(path, "cannot be read")
+    refuse(path)
 
 
 def test_pickle_in_place_of_a_member(save, path):
@@ -127,33 +129,41 @@ def test_pickle_in_place_of_a_member(save, path):
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)
-    refused(path, "y_train")
+    # Which is bytes then, and no array of numbers.
+    with refused("y_train"):
+        npz(path)
 
 
 def test_nan(save):
     x = np.zeros((9, 4))
     x[7] = np.nan
-    refused(save(x), "x_test holds NaN or infinity in row 1")
+    with refused("x_test", 1):
+        npz(save(x))
     y = np.zeros(9)
     y[2] = np.inf
-    refused(save(y=y), "y_train holds NaN or infinity in row 2")
+    with refused("y_train", 2):
+        npz(save(y=y))
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "setting", "value"),
     [
-        ({"x_train": IMAGES[:6].astype(int)}, "x_train has dtype int64; expected uint8"),
-        ({"x_test": IMAGES[6:].transpose(0, 2, 1, 3)}, r"\(5, 4, 3\) in x_train and \(4, 5, 3\) in x_test"),
-        ({"x_train": np.uint8(3)}, r"shape \(\) in x_train|x_train"),
-        ({"x_train": IMAGES[:0]}, r"x_train has shape \(0, 60\)"),
-        ({"y_train": LABELS[:0], "y_test": LABELS[:0]}, "classes is 1|y_train has 0 rows"),
-        ({"y_train": LABELS[:5]}, "y_train has 5 rows; expected 6"),
-        ({"y_train": LABELS[:6] - 1}, "y_train holds the label -1 in row 0"),
-        ({"y_train": LABELS[:6] == 1}, "y_train has dtype bool"),
-        ({"y_train": LABELS[:6] / 1}, "y_test has dtype int64"),
-        ({"y_train": np.array(list("abcdef"))}, "y_train has dtype <U1"),
-        ({"y_train": np.eye(6, 4, dtype=int)}, r"shape \(6, 4\); expected integer labels"),
+        ({"x_train": IMAGES[:6].astype(int)}, "x_train", np.dtype(int)),
+        ({"x_train": IMAGES[:0]}, "x_train", (0, 60)),
+        ({"y_train": LABELS[:0], "y_test": LABELS[:0]}, "classes", 1),
+        ({"y_train": LABELS[:5]}, "y_train", 5),
+        ({"y_train": LABELS[:6] - 1}, "y_train", -1),
+        ({"y_train": LABELS[:6] == 1}, "y_train", np.dtype(bool)),
+        ({"y_train": LABELS[:6] / 1}, "y_test", np.dtype(int)),
+        ({"y_train": np.array(list("abcdef"))}, "y_train", np.dtype("<U1")),
+        ({"y_train": np.eye(6, 4, dtype=int)}, "y_train", (6, 4)),
     ],
 )
-def test_unfit_arrays(save, changes, message):
-    refused(save(**changes), message)
+def test_unfit_arrays(save, changes, setting, value):
+    with refused(setting, value):
+        npz(save(**changes))
+
+
+@pytest.mark.parametrize("changes", [{"x_test": IMAGES[6:].transpose(0, 2, 1, 3)}, {"x_train": np.uint8(3)}])
+def test_examples_of_two_shapes(save, changes):
+    refuse(save(**changes), "x_train", "x_test")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
+from refusals import refused
 
-from widthwise._errors import InputError
 from widthwise.data import linear_teacher, mlp_teacher
 
 
@@ -56,18 +56,18 @@ def test_seed_decides_everything():
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("name", "value"),
     [
-        ({"in_size": 0}, "in_size is 0; expected at least 1"),
-        ({"width": -1}, "width is -1"),
-        ({"examples": 0}, "examples is 0"),
-        ({"test_examples": 0}, "test_examples is 0"),
-        ({"depth": 0}, "depth is 0"),
-        ({"noise": -0.1}, "noise is -0.1; expected a standard deviation"),
-        ({"noise": float("nan")}, "noise is nan"),
-        ({"seed": -1}, "seed is -1; expected 0 or more"),
+        ("in_size", 0),
+        ("width", -1),
+        ("examples", 0),
+        ("test_examples", 0),
+        ("depth", 0),
+        ("noise", -0.1),
+        ("noise", float("nan")),
+        ("seed", -1),
     ],
 )
-def test_refused(changes, message):
-    with pytest.raises(InputError, match=message):
-        mlp_teacher(**({"in_size": 4, "width": 8, "out_size": 2, "examples": 10} | changes))
+def test_refused(name, value):
+    with refused(name, value):
+        mlp_teacher(**({"in_size": 4, "width": 8, "out_size": 2, "examples": 10} | {name: value}))

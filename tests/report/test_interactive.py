@@ -7,11 +7,11 @@ import re
 import sys
 
 import pytest
+from refusals import refused
 from report_payloads import CASES, FLOOR, RATES, SPREAD, loss, payload, rule
 
 from widthwise import report
-from widthwise._errors import InputError
-from widthwise.report._interactive import drawings
+from widthwise.report import drawings
 
 COSTS = [
     {"algorithm": "pc", "parameterization": name, "optimizer": "sgd", "width": width, "depth": 4, "seconds": width / 64}
@@ -140,7 +140,8 @@ def test_plotly_missing_is_svg_or_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setitem(sys.modules, "plotly", None)
     assert "<svg" in report.render(payload())
-    with pytest.raises(InputError, match=r"pip install 'widthwise\[report\]', or use svg"):
+    with refused("figures", "plotly") as error:
         report.render(payload(), "plotly")
-    with pytest.raises(InputError, match="did you mean 'svg'"):
+    assert "widthwise[report]" in error.value.remedy
+    with refused("figures", "svgg"):
         report.render(payload(), "svgg")

@@ -3,10 +3,10 @@ import re
 from xml.etree import ElementTree
 
 import pytest
+from refusals import refused
 from report_payloads import CASES, FLOOR, RATES, SPREAD, loss, payload, rule
 
 from widthwise import report
-from widthwise._errors import InputError
 
 
 def marks(axes, kind):
@@ -118,7 +118,7 @@ def test_save_by_suffix(tmp_path, suffix, start):
 
 @pytest.mark.parametrize("file", ["drift.jpg", "drift"])
 def test_save_refuses_other_suffixes(tmp_path, file):
-    with pytest.raises(InputError, match=re.escape(f"'{file}': the suffix must be .pdf, .png, .svg")):
+    with refused("path", file):
         report.save(report.drift_figure({}), tmp_path / file)
     assert not list(tmp_path.iterdir())
 

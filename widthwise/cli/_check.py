@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._errors import InputError
-from ..config import LOSSES, Run, algorithm_of, build_of, found, label_of, optimizer_settings, table_of
+from ..config import LOSSES, Run, algorithm_of, build_of, found, label_of, misplaced, optimizer_settings, table_of
 from ..parameterizations import fraction
 from ..report import SUFFIXES
 from ._flags import Parser, add_run_flags, given
 from ._own_algorithm import add_rule_flag, own_rule, with_rule
-from ._shared import check_figure, progress, run_from, use_dtype, write_result
+from ._progress import progress
+from ._shared import check_figure, run_from, use_dtype, write_result
 
 WIDTHS = (128, 256, 512, 1024)
 # The probe of docs/theory.md: eight inputs, three outputs.
@@ -36,7 +37,12 @@ def run(arguments: Sequence[str]) -> int:
         # Two tables of one algorithm: the second's file does not choose it.
         specs.append(_spec(settings | {"algorithm": specs[0].algorithm}, values.against))
     if len({label_of(spec) for spec in specs}) < len(specs):
-        raise InputError(f"--against {values.against}: that is the table under test; name another")
+        raise InputError(
+            f"--against {values.against} is the table under test",
+            setting="--against",
+            value=values.against,
+            remedy="name another",
+        )
     for spec in specs:
         # Before anything is measured.
         table_of(spec)
@@ -92,9 +98,19 @@ def _times(values: Any, settings: dict[str, Any]) -> list[int | None]:
     if values.times is None:
         return [settings.get("steps")]
     if "steps" in settings:
-        raise InputError(f"--steps {settings['steps']} and --times {values.times}: give one of them")
+        raise InputError(
+            f"--steps {settings['steps']} and --times {values.times}",
+            setting="--steps",
+            value=settings["steps"],
+            remedy="give one of them",
+        )
     if values.times != sorted(set(values.times)) or values.times[0] < 1:
-        raise InputError(f"--times {values.times}: expected increasing numbers of steps, of at least 1, as 1 4 16")
+        raise InputError(
+            f"--times {values.times}",
+            setting="--times",
+            value=values.times,
+            remedy="expected increasing numbers of steps, of at least 1, as 1 4 16",
+        )
     return list(values.times)
 
 
@@ -156,21 +172,34 @@ def _checked(
 def _refuse_sizes(settings: dict[str, Any], depths: list[int]) -> None:
     """Over depth: residual networks, one width, and no depth beside the depths."""
     if "depth" in settings:
-        raise InputError(f"--depth {settings['depth']} and --depths {depths}: give one of them")
+        raise InputError(
+            f"--depth {settings['depth']} and --depths {depths}",
+            setting="--depth",
+            value=settings["depth"],
+            remedy="give one of them",
+        )
     if settings.get("network") not in ("residual_mlp", "residual_cnn"):
         raise InputError(
-            f"--depths {depths}: only residual networks have exponents of depth (--network residual_mlp, residual_cnn)"
+            f"--depths {depths}: only residual networks have exponents of depth",
+            setting="--depths",
+            value=depths,
+            remedy="give --network residual_mlp or residual_cnn",
         )
     if len(settings.setdefault("width", [128])) != 1:
-        raise InputError(f"--depths {depths} with --widths {settings['width']}: over depth, give one width")
+        raise InputError(
+            f"--depths {depths} with --widths {settings['width']}",
+            setting="--widths",
+            value=settings["width"],
+            remedy="over depth, give one width",
+        )
 
 
 def _refuse_unused(settings: dict[str, Any], values: Any) -> None:
     """What the first update's direction does not depend on, and the figure, which is of slopes against desired ones."""
-    unused: list[str] = [name for name in ("steps", "momentum") if name in settings]
-    unused += [name for name in ("rate", "depths", "times", "out") if getattr(values, name) is not None]
+    unused: dict[str, Any] = {name: settings[name] for name in ("steps", "momentum") if name in settings}
+    taken = {name: getattr(values, name) for name in ("rate", "depths", "times", "out")}
+    unused |= {name: value for name, value in taken.items() if value is not None}
     if settings.get("parameterization") != "richness" and "richness" in settings:
-        unused.append("richness")
+        unused["richness"] = settings["richness"]
     if unused:
-        flags = ", ".join("--" + name for name in unused)
-        raise InputError(f"{flags}: the desiderata are of the first update's direction, which has none: leave it out")
+        raise misplaced(unused, "the desiderata are of the first update's direction, which has none", "leave it out")

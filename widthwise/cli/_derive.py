@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._errors import InputError
-from ..config import LOSSES, Run, algorithm_of, build_of, found
+from ..config import LOSSES, Run, algorithm_of, build_of, found, misplaced
 from ..parameterizations import OWN, Parameterization, fraction, load
 from ._check import IMAGE_SHAPE, IN_SIZE, OUT_SIZE, PROBE_EPSILON
 from ._flags import Parser, add_run_flags, given
 from ._own_algorithm import add_rule_flag, own_rule, with_rule
-from ._shared import progress, run_from, use_dtype, write_result
+from ._progress import progress
+from ._shared import run_from, use_dtype, write_result
 
 WIDTHS = (64, 128, 256, 512)
 # What a table's file says itself.
@@ -35,7 +36,12 @@ def run(arguments: Sequence[str]) -> int:
     settings = with_rule(given(values))
     widths = settings.pop("width", list(WIDTHS))
     if values.depths is not None and "depth" in settings:
-        raise InputError(f"--depth {settings['depth']} and --depths {values.depths}: give one of them")
+        raise InputError(
+            f"--depth {settings['depth']} and --depths {values.depths}",
+            setting="--depth",
+            value=settings["depth"],
+            remedy="give one of them",
+        )
     spec = run_from(settings)
     use_dtype(spec)
     from ..measure import derive, start_table
@@ -83,18 +89,17 @@ def _loaded(path: str, spec: Run) -> Parameterization:
 
     **Raises:** `InputError` for such flags beside it.
     """
-    flags = [f"--{name.replace('_', '-')}" for name in FIXED if getattr(spec, name) is not None]
-    if flags:
-        raise InputError(f"--start {path} fixes the table: {', '.join(flags)} cannot be given beside it")
+    fixed = {name: getattr(spec, name) for name in FIXED if getattr(spec, name) is not None}
+    if fixed:
+        raise misplaced(fixed, f"--start {path} fixes the table", "give one of them")
     return load(path)
 
 
 def _start(spec: Run, deep: bool, start_table: Any) -> Parameterization:
     """What is known before anything is measured, for the optimizer and the precision that are asked for."""
-    if spec.algorithm not in ("pc", OWN) and (spec.gamma_bar is not None or spec.output_loss is not None):
-        raise InputError(
-            f"--gamma-bar and --output-loss are of predictive coding (--algorithm pc), not of {spec.algorithm}"
-        )
+    own = {name: getattr(spec, name) for name in ("gamma_bar", "output_loss") if getattr(spec, name) is not None}
+    if spec.algorithm not in ("pc", OWN) and own:
+        raise misplaced(own, f"of predictive coding (--algorithm pc), not of {spec.algorithm}", "leave it out")
     return start_table(
         spec.algorithm,
         "sgd" if spec.optimizer is None else spec.optimizer,

@@ -44,17 +44,33 @@ def check_engine_flags(values: argparse.Namespace) -> None:
         value, flag = getattr(values, name), "--" + name.replace("_", "-")
         if value is not None and name not in TAKES[values.engine]:
             users = " or ".join(engine for engine, taken in TAKES.items() if name in taken)
-            raise InputError(f"{flag}: the engine {values.engine!r} has none; it belongs to --engine {users}")
+            raise InputError(
+                f"{flag} {value}: the engine {values.engine!r} has none",
+                setting=flag,
+                value=value,
+                remedy=f"it belongs to --engine {users}",
+            )
         if isinstance(value, int) and value < (0 if name == "group_gpus" else 1):
-            raise InputError(f"{flag} is {value}: expected at least {0 if name == 'group_gpus' else 1}")
+            raise InputError(
+                f"{flag} is {value}",
+                setting=flag,
+                value=value,
+                remedy=f"expected at least {0 if name == 'group_gpus' else 1}",
+            )
     if values.rule is not None and values.engine != "local":
         raise InputError(
-            f"--rule {values.rule}: the engine {values.engine!r} trains algorithms of this program alone, "
-            "as its workers import nothing that a task names; a rule of one's own takes --engine local"
+            f"--rule {values.rule}: the engine {values.engine!r} trains algorithms of this program alone, as "
+            "its workers import nothing that a task names",
+            setting="--rule",
+            value=values.rule,
+            remedy="a rule of one's own takes --engine local",
         )
     if values.engine == "slurm" and values.out is None:
         raise InputError(
-            "--engine slurm needs --out DIR, on a file system that all nodes see: jobs leave results there"
+            "--engine slurm needs --out DIR",
+            setting="--engine",
+            value=values.engine,
+            remedy="give one, on a file system that all nodes see, as jobs leave results there",
         )
     if values.engine != "local":
         # This process trains nothing: a GPU's memory is for the workers.
@@ -96,6 +112,11 @@ def _parameters(given: Sequence[str]) -> dict[str, Any]:
     for one in given:
         name, sign, value = one.partition("=")
         if not (name and sign and value):
-            raise InputError(f"--slurm {one!r}: expected NAME=VALUE, as timeout_min=240 or slurm_partition=gpu")
+            raise InputError(
+                f"--slurm {one!r}",
+                setting="--slurm",
+                value=one,
+                remedy="expected NAME=VALUE, as timeout_min=240 or slurm_partition=gpu",
+            )
         parameters[name] = int(value) if value.isdigit() else value
     return parameters

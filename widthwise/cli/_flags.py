@@ -16,6 +16,8 @@ from ..config import Run
 PLURAL = {"width": "--widths", "depth": "--depths", "algorithm": None, "parameterization": None}
 # What other programs call a flag of ours, which is one or the other with us.
 RATES = ("--lr", "--learning-rate"), ("--rate", "--log2-rates")
+# What argparse says: of which flag, and what it received.
+FLAG, QUOTED = re.compile(r"--[a-z0-9-]+"), re.compile(r"'([^']*)'")
 NEGATIVE = re.compile(r"-\d+/\d+|-\d*\.?\d+[eE][+-]?\d+")
 
 
@@ -28,7 +30,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Bad usage is bad input."""
-        raise InputError(f"{message}; see `{self.prog} --help`")
+        flag = FLAG.search(message)
+        wrong = QUOTED.search(message)
+        raise InputError(
+            message,
+            setting=flag.group() if flag else message.split(": ")[-1],
+            value=wrong.group(1) if wrong else None,
+            remedy=f"see `{self.prog} --help`",
+        )
 
     def parse_all(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Parse, and name the nearest flag for one that does not exist."""
@@ -38,12 +47,14 @@ class Parser(argparse.ArgumentParser):
             word = rest[0].split("=")[0]
             meant = [flag for flag in RATES[1] if flag in flags and word in RATES[0]]
             close = meant or difflib.get_close_matches(word, flags, n=1, cutoff=0.5)
-            hint = f"; did you mean {close[0]}?" if close else f"; see `{self.prog} --help`"
-            raise InputError(f"unknown argument {rest[0]!r}{hint}")
+            remedy = f"did you mean {close[0]}?" if close else f"see `{self.prog} --help`"
+            raise InputError(f"unknown argument {rest[0]!r}", setting="argument", value=rest[0], remedy=remedy)
         target = getattr(values, "json", None)
         # Found out now, and not when hours of work wait to be written.
         if target is not None and (Path(target).is_dir() or not Path(target).parent.is_dir()):
-            raise InputError(f"--json {target}: expected a file in a folder that exists")
+            raise InputError(
+                f"--json {target}", setting="--json", value=target, remedy="expected a file in a folder that exists"
+            )
         return values
 
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from .._errors import InputError
-from ..config import LOSSES, TABLE, Run, algorithm_of, build_of, found, optimizer_settings, table_of
+from ..config import LOSSES, TABLE, Run, algorithm_of, build_of, found, misplaced, optimizer_settings, table_of
 from ..parameterizations import GAUGES, TARGET, Parameterization, fraction, parameterization, to_json
 from ..report import SUFFIXES
 from ._check import IMAGE_SHAPE, IN_SIZE, OUT_SIZE
@@ -54,14 +54,24 @@ def run(arguments: Sequence[str]) -> int:
 
 def _refuse_unused(settings: dict[str, Any], values: Any) -> None:
     """Settings of a network that nothing trains, a type that is no proof, and a proof of nothing."""
-    unused = sorted(set(settings) - OF_TABLES) + (["rate"] if values.rate is not None else [])
+    unused = {name: settings[name] for name in sorted(set(settings) - OF_TABLES)}
+    unused |= {} if values.rate is None else {"rate": values.rate}
     if unused and not values.prove:
-        flags = ", ".join("--" + name.replace("_", "-") for name in unused)
-        raise InputError(f"{flags}: of the network that --prove trains; add --prove, or leave them out")
+        raise misplaced(unused, "of the network that --prove trains", "add --prove, or leave them out")
     if values.prove and settings.get("gauge") is None and not values.moves:
-        raise InputError("--prove compares a table with itself: give another --gauge, or --moves")
+        raise InputError(
+            "--prove compares a table with itself",
+            setting="--prove",
+            value=True,
+            remedy="give another --gauge, or --moves",
+        )
     if settings.setdefault("dtype", "float64") != "float64":
-        raise InputError(f"--dtype {settings['dtype']} cannot show differences of 1e-12: leave it out")
+        raise InputError(
+            f"--dtype {settings['dtype']} cannot show differences of 1e-12",
+            setting="--dtype",
+            value=settings["dtype"],
+            remedy="leave it out",
+        )
 
 
 def _moves(given: Sequence[str]) -> dict[str, Any]:
@@ -71,9 +81,16 @@ def _moves(given: Sequence[str]) -> dict[str, Any]:
         role, equals, powers = text.partition("=")
         parts = powers.split(",")
         if not equals or len(parts) > 2:
-            raise InputError(f"--moves {text}: expected ROLE=T or ROLE=T,T_DEPTH, as in hidden=1/2")
+            raise InputError(
+                f"--moves {text}",
+                setting="--moves",
+                value=text,
+                remedy="expected ROLE=T or ROLE=T,T_DEPTH, as in hidden=1/2",
+            )
         if role in moves:
-            raise InputError(f"--moves {text}: {role} is moved twice; add the two")
+            raise InputError(
+                f"--moves {text}: {role} is moved twice", setting="--moves", value=text, remedy="add the two"
+            )
         moves[role] = (fraction(parts[0]), fraction(parts[1] if len(parts) > 1 else 0))
     return moves
 

@@ -37,23 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     **Returns:** the exit code: 0, 1 where a check failed, 2 for bad input.
     """
-    # Small linear systems, many at a time: LAPACK's own threads would wait for each other, and for XLA's.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_help())
-        return 0
-    if arguments[0] in ("-V", "--version"):
-        print(f"widthwise {__version__}")
-        return 0
     try:
-        if arguments[0] not in VERBS:
-            raise unknown("command", arguments[0], VERBS)
-        verb = importlib.import_module(f"widthwise.cli._{arguments[0]}")
-        with interruptible(), warnings.catch_warnings():
-            warnings.simplefilter("always", RunWarning)
-            warnings.showwarning = _one_line(warnings.showwarning)
-            return verb.run(arguments[1:])
+        return run(sys.argv[1:] if arguments is None else arguments)
     except InputError as error:
         print(f"widthwise: error: {error}", file=sys.stderr)
         return 2
@@ -68,6 +53,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = str(error).splitlines()[0] if str(error) else "out of memory"
         print(f"widthwise: error: too large for this machine: {reason}", file=sys.stderr)
         return 2
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one verb, as a program that handles its errors itself.
+
+    **Arguments:** `arguments`: of the command line, without the program's name.
+
+    **Returns:** the exit code: 0, or 1 where a check failed.
+
+    **Raises:** `InputError` for bad input, which `main` prints.
+    """
+    # Small linear systems, many at a time: LAPACK's own threads would wait for each other, and for XLA's.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    arguments = list(arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help())
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        print(f"widthwise {__version__}")
+        return 0
+    if arguments[0] not in VERBS:
+        raise unknown("command", arguments[0], VERBS)
+    verb = importlib.import_module(f"widthwise.cli._{arguments[0]}")
+    with interruptible(), warnings.catch_warnings():
+        warnings.simplefilter("always", RunWarning)
+        warnings.showwarning = _one_line(warnings.showwarning)
+        return verb.run(arguments[1:])
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._errors import InputError
-from ..config import PREDICTIVE_CODING, TARGET_PROPAGATION, Run, flags
+from ..config import PREDICTIVE_CODING, TARGET_PROPAGATION, Run, misplaced
 from ..parameterizations import OWN
 
 if TYPE_CHECKING:
@@ -28,12 +28,22 @@ def with_rule(settings: dict[str, Any]) -> dict[str, Any]:
     if name is None:
         return settings
     if "algorithm" in settings:
-        raise InputError(f"--rule {name} and --algorithm {settings['algorithm']}: give one of them")
+        raise InputError(
+            f"--rule {name} and --algorithm {settings['algorithm']}",
+            setting="--rule",
+            value=name,
+            remedy="give one of them",
+        )
     path, attribute = _place(name)
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     except OSError as error:
-        raise InputError(f"--rule {name}: {path}: {error.strerror}; expected a file that can be read") from None
+        raise InputError(
+            f"--rule {name}: {path}: {error.strerror}",
+            setting="--rule",
+            value=name,
+            remedy="expected a file that can be read",
+        ) from None
     return settings | {"algorithm": OWN, "rule": f"{attribute} {digest}"}
 
 
@@ -47,7 +57,9 @@ def own_rule(name: str, spec: Run) -> "AbstractAlgorithm":
     """
     for setting in (*PREDICTIVE_CODING, *TARGET_PROPAGATION, "gamma_bar", "output_loss"):
         if getattr(spec, setting) not in (None, False):
-            raise InputError(f"{flags([setting])} is of our algorithms: a rule of one's own sets it itself")
+            raise misplaced(
+                {setting: getattr(spec, setting)}, "of our algorithms", "a rule of one's own sets it itself"
+            )
     path, attribute = _place(name)
     source = importlib.util.spec_from_file_location(path.stem, path)
     assert source is not None
@@ -59,21 +71,41 @@ def own_rule(name: str, spec: Run) -> "AbstractAlgorithm":
     try:
         source.loader.exec_module(module)
     except Exception as error:
-        raise InputError(f"--rule {name}: {path} cannot be imported: {_told(error)}") from error
+        raise InputError(
+            f"--rule {name}: {path} cannot be imported: {_told(error)}",
+            setting="--rule",
+            value=name,
+            remedy="mend the file",
+        ) from error
     kind = getattr(module, attribute, None)
     if not (isinstance(kind, type) and issubclass(kind, AbstractAlgorithm)):
-        raise InputError(f"--rule {name}: {path} has no algorithm {attribute}, a class of AbstractAlgorithm")
+        raise InputError(
+            f"--rule {name}: {path} has no algorithm {attribute}",
+            setting="--rule",
+            value=name,
+            remedy="expected a class of AbstractAlgorithm",
+        )
     try:
         return kind()
     except Exception as error:
-        raise InputError(f"--rule {name}: {attribute}() cannot be made without arguments: {_told(error)}") from error
+        raise InputError(
+            f"--rule {name}: {attribute}() cannot be made: {_told(error)}",
+            setting="--rule",
+            value=name,
+            remedy="expected a class that is made without arguments",
+        ) from error
 
 
 def _place(name: str) -> tuple[Path, str]:
     file, _, attribute = name.rpartition(":")
     path = Path(file)
     if not attribute or path.suffix != ".py" or not path.is_file():
-        raise InputError(f"--rule {name}: expected a file and a class of it, as in my_rule.py:MyRule")
+        raise InputError(
+            f"--rule {name}",
+            setting="--rule",
+            value=name,
+            remedy="expected a file and a class of it, as in my_rule.py:MyRule",
+        )
     return path, attribute
 
 

@@ -32,9 +32,11 @@ def run(arguments: Sequence[str]) -> int:
     )  # fmt: skip
     values = parser.parse_all(arguments)
     if values.out is not None and Path(values.out).is_dir():
-        raise InputError(f"--out {values.out}: expected a file, got a folder")
+        raise InputError(f"--out {values.out} is a folder", setting="--out", value=values.out, remedy="expected a file")
     if values.watch is not None and not 1 <= values.watch < math.inf:
-        raise InputError(f"--watch {values.watch}: expected at least 1 second")
+        raise InputError(
+            f"--watch {values.watch}", setting="--watch", value=values.watch, remedy="expected at least 1 second"
+        )
     from ..report import verdicts, write
 
     home = Path(values.directory)
@@ -87,25 +89,57 @@ def _payload(path: Path) -> dict:
     try:
         # Through a link it could be any file, and a pipe would block for ever.
         if path.is_symlink() or (path.exists() and not path.is_file()):
-            raise InputError(f"{path} is a link or no plain file: remove it, and run the sweep's command again")
+            raise InputError(
+                f"sweep file {path} is a link or no plain file",
+                setting="sweep file",
+                value=path,
+                remedy="remove it, and run the sweep's command again",
+            )
         if path.stat().st_size > LONGEST:
-            raise InputError(f"{path} is larger than {LONGEST} bytes: no sweep of this program wrote it")
+            raise InputError(
+                f"sweep file {path} is larger than {LONGEST} bytes, as no sweep of this program is",
+                setting="sweep file",
+                value=path,
+                remedy="run the sweep's command again to rewrite it",
+            )
         payload = json.loads(path.read_bytes())
     except OSError as error:
         remedy = "`widthwise transfer --out DIR` writes it when it ends"
         if (path.parent / "checkpoint").exists():
             remedy = f"{path.parent} holds a training run, which `widthwise runs {path.parent}` lists"
-        raise InputError(f"{path}: {error.strerror}; {remedy}") from None
+        raise InputError(
+            f"sweep file {path}: {error.strerror}", setting="sweep file", value=path, remedy=remedy
+        ) from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON: {error}; run the sweep's command again to rewrite it") from None
+        raise InputError(
+            f"sweep file {path} is not JSON: {error}",
+            setting="sweep file",
+            value=path,
+            remedy="run the sweep's command again to rewrite it",
+        ) from None
     if not isinstance(payload, dict) or payload.get("schema_version") not in VERSIONS:
         listed = " and ".join(map(str, VERSIONS))
         version = payload.get("schema_version") if isinstance(payload, dict) else None
-        raise InputError(f"{path} has schema version {version!r}; this program reads {listed}")
+        raise InputError(
+            f"sweep file {path} has schema version {version!r}",
+            setting="sweep file",
+            value=path,
+            remedy=f"this program reads {listed}, so run the sweep's command again to rewrite it",
+        )
     rows = [payload.get(name) for name in ("curves", "summary")]
     if not all(isinstance(found, list) and all(isinstance(row, dict) for row in found) for found in rows):
-        raise InputError(f"{path} lacks curves or a summary; run the sweep's command again to rewrite it")
+        raise InputError(
+            f"sweep file {path} lacks curves or a summary",
+            setting="sweep file",
+            value=path,
+            remedy="run the sweep's command again to rewrite it",
+        )
     for name in ("settings", "tables", "versions"):
         if not isinstance(payload.get(name, {}), dict):
-            raise InputError(f"{path}: its {name} are no object; run the sweep's command again to rewrite it")
+            raise InputError(
+                f"sweep file {path}: its {name} are no object",
+                setting="sweep file",
+                value=path,
+                remedy="run the sweep's command again to rewrite it",
+            )
     return payload

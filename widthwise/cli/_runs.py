@@ -36,7 +36,12 @@ def run(arguments: Sequence[str]) -> int:
     """List, filter, show or compare the runs of a directory; reading changes nothing in it."""
     values = _parser().parse_all(arguments)
     if values.show and values.compare:
-        raise InputError("--show and --compare: give one of them")
+        raise InputError(
+            f"--show {' '.join(values.show)} and --compare {' '.join(values.compare)}",
+            setting="--show",
+            value=values.show,
+            remedy="give one of them",
+        )
     chosen = [_condition(text) for text in values.where or []]
     result: Any
     try:
@@ -49,7 +54,12 @@ def run(arguments: Sequence[str]) -> int:
         print("\n".join(map(_printable, lines)))
         write_result(values.json, result)
     except RecursionError:
-        raise InputError(f"{values.directory}: a record is nested deeper than any that this program writes") from None
+        raise InputError(
+            f"run directory {values.directory}: a record is nested deeper than any that this program writes",
+            setting="run directory",
+            value=values.directory,
+            remedy="remove the record, or name another directory",
+        ) from None
     return 0
 
 
@@ -77,7 +87,9 @@ def _selected(values: Any, chosen: Sequence[Condition]) -> list[Row]:
     from ..sweep import stream
 
     if values.limit is not None and values.limit < 1:
-        raise InputError(f"--limit is {values.limit}: expected at least 1")
+        raise InputError(
+            f"--limit is {values.limit}", setting="--limit", value=values.limit, remedy="expected at least 1"
+        )
     kept = values.columns or COLUMNS
     sort = [values.sort] if values.sort else []
     unseen = {*(values.columns or ()), *sort, *(name for name, _ in chosen)}
@@ -132,7 +144,10 @@ def _condition(text: str) -> Condition:
     match = CONDITION.fullmatch(text)
     if match is None:
         raise InputError(
-            f"--where {text!r}: expected NAME=VALUE, or with != < <= > >=, as width=128 or 'final_loss<0.3'"
+            f"--where {text!r}",
+            setting="--where",
+            value=text,
+            remedy="expected NAME=VALUE, or with != < <= > >=, as width=128 or 'final_loss<0.3'",
         )
     name, sign, wanted = match.groups()
     value = _value(wanted)
@@ -146,7 +161,12 @@ def _condition(text: str) -> Condition:
         # Compared as text it would hold of no run, or of all, and nobody would know why.
         if value is not None and (not isinstance(value, bool) if truth else _is_number(found)):
             wants = "true or false" if truth else "a number"
-            raise InputError(f"--where {text!r}: {name} is {wants}, as {str(found).lower()}; compare it with one")
+            raise InputError(
+                f"--where {text!r}: {name} is {wants}, as {str(found).lower()}",
+                setting="--where",
+                value=text,
+                remedy="compare it with one",
+            )
         same = found == (wanted if isinstance(found, str) else value)
         return sign in ("=", "!=") and same == (sign == "=")
 
@@ -185,7 +205,12 @@ def _named(directory: str, names: Sequence[str]) -> list[Row]:
     for name, records in found.items():
         if len(records) != 1:
             many = f"{len(records)} runs begin so" if records else "no run begins so"
-            raise InputError(f"run {name!r} of {directory}: {many}; `widthwise runs {directory}` lists them")
+            raise InputError(
+                f"run {name!r} of {directory}: {many}",
+                setting="run",
+                value=name,
+                remedy=f"`widthwise runs {directory}` lists them",
+            )
     return [records[0] for records in found.values()]
 
 
@@ -207,7 +232,12 @@ def _whole(record: Row) -> list[str]:
 def _beside(records: Sequence[Row]) -> list[str]:
     """The fields in which runs differ, one column a run."""
     if len(records) < 2:
-        raise InputError("--compare needs two runs or more")
+        raise InputError(
+            f"--compare {' '.join(record['hash'] for record in records)} is one run",
+            setting="--compare",
+            value=[record["hash"] for record in records],
+            remedy="give two or more",
+        )
     flat = [dict(_paths(record)) for record in records]
     names = list(dict.fromkeys(name for one in flat for name in one))
     rows = [[name, *(_text(one.get(name, "-")) for one in flat)] for name in names]

@@ -12,7 +12,8 @@ from .._errors import InputError, unknown
 from ..config import CONVOLUTIONAL, TAKES, Run, algorithm_of, build_of, data_of, table_of
 from ..report import SUFFIXES
 from ._flags import Parser, add_run_flags, given
-from ._shared import check_figure, progress, run_from, write_result
+from ._progress import progress
+from ._shared import check_figure, run_from, write_result
 
 TOPICS = ("conditioning",)
 ITERATIONS = 200
@@ -82,7 +83,12 @@ def _measured(runs: Sequence[Run], values: Any) -> list[dict[str, Any]]:
     jobs: list[Any] = []
     for spec in runs:
         if spec.network in CONVOLUTIONAL:
-            raise InputError(f"--network {spec.network}: conditioning is of mlp and residual_mlp")
+            raise InputError(
+                f"--network {spec.network} has images, which conditioning is not of",
+                setting="--network",
+                value=spec.network,
+                remedy="use mlp or residual_mlp",
+            )
         table = table_of(spec)
         build = build_of(spec, table, data.in_size, data.out_size)
         # Every size is tried before hours are spent.

@@ -18,13 +18,16 @@ from ..config import (
     found,
     identity,
     mesh_of,
+    misplaced,
     optimizer_settings,
+    schedule_settings,
     table_of,
 )
 from ._compilation import use_compilation_cache
 from ._flags import Parser, add_cache_flag, add_run_flags, given
 from ._own_algorithm import add_rule_flag, own_rule, with_rule
-from ._shared import progress, run_from, use_devices, use_dtype, write_result
+from ._progress import progress
+from ._shared import run_from, use_devices, use_dtype, write_result
 from ._tuned import read_tuned
 
 
@@ -55,12 +58,17 @@ def run(arguments: Sequence[str]) -> int:
         tuned = read_tuned(values.tuned)
         flags, rate = tuned.beneath(flags), 2.0**tuned.log2_rate if rate is None else rate
     if rate is None:
-        raise InputError("--rate is required: a number, or --tuned FILE of `widthwise tune`")
+        raise InputError(
+            "--rate is required",
+            setting="--rate",
+            value=None,
+            remedy="give a number, or --tuned FILE of `widthwise tune`",
+        )
     spec = run_from(flags)
     if spec.steps is None and spec.epochs is None:
         spec = spec.model_copy(update={"epochs": 1})
     if not 0 < rate < math.inf:
-        raise InputError(f"--rate is {rate}: it must be positive and finite")
+        raise InputError(f"--rate is {rate}", setting="--rate", value=rate, remedy="it must be positive and finite")
     use_dtype(spec)
     several = _joined(values, spec)
     use_compilation_cache(not values.no_compilation_cache)
@@ -78,9 +86,11 @@ def run(arguments: Sequence[str]) -> int:
 def _joined(values: Any, spec: Run) -> bool:
     """Whether this process is one of several; if so it has met the others."""
     own = (values.coordinator, values.num_processes, values.process_id)
+    named = dict(zip(("coordinator", "num_processes", "process_id"), own, strict=True))
     if not values.distributed:
-        if any(value is not None for value in own):
-            raise InputError("--coordinator, --num-processes and --process-id go with --distributed")
+        lone = {name: value for name, value in named.items() if value is not None}
+        if lone:
+            raise misplaced(lone, "of one of several processes", "add --distributed, or leave it out")
         use_devices(spec)
         return False
     # SLURM tells how many tasks share the devices; elsewhere a CPU's cores are counted by the flag alone.
@@ -142,7 +152,6 @@ def _trained(
             steps=spec.steps,
             batch_size=spec.batch_size,
             loss=found(spec.loss, LOSSES),
-            decay=spec.schedule,
             seed=seed,
             devices=spec.devices,
             mesh=mesh_of(spec),
@@ -150,6 +159,7 @@ def _trained(
             identity=content_hash(whole),
             on_progress=tell,
             **optimizer_settings(spec, table),
+            **schedule_settings(spec),
         )
         result = _result(trained, spec, choosing, rate, seed)
         if store is not None:

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._errors import InputError
-from ..config import PREDICTIVE_CODING, Run, data_of, identity, label_of
+from ..config import PREDICTIVE_CODING, Run, data_of, identity, label_of, misplaced
 from ._compilation import use_compilation_cache
 from ._engine import add_engine_flags, check_engine_flags, engine_of
 from ._flags import PLURAL, Parser, add_cache_flag, add_run_flags, given
 from ._own_algorithm import add_rule_flag, own_rule, with_rule
-from ._shared import progress, run_from, runs_told, use_dtype, write_result
+from ._progress import progress, runs_told
+from ._shared import run_from, use_dtype, write_result
 from ._tuned import Tuned, read_tuned
 
 LOG2_RATES = (-5.0, 2.0, 0.5)
@@ -25,7 +26,12 @@ def run(arguments: Sequence[str]) -> int:
         flags["algorithm"] = [flags["algorithm"]]
     axis, runs = expanded(_settings(flags, tuned), values.grid)
     if values.activity_rate is not None and values.log2_activity_rates is not None:
-        raise InputError(f"--activity-rate {values.activity_rate} and --log2-activity-rates: give one of them")
+        raise InputError(
+            f"--activity-rate {values.activity_rate} and --log2-activity-rates",
+            setting="--activity-rate",
+            value=values.activity_rate,
+            remedy="give one of them",
+        )
     check_engine_flags(values)
     use_dtype(runs[0])
     use_compilation_cache(not values.no_compilation_cache)
@@ -92,9 +98,15 @@ def _to_verify(values: Any) -> Tuned:
     """
     for name in ("log2_rates", "log2_activity_rates"):
         if getattr(values, name) is not None:
-            raise InputError(f"--{name.replace('_', '-')} and --verify: the rates are those around the tuned one")
+            given = {name: getattr(values, name)}
+            raise misplaced(given, "--verify takes the rates around the tuned one", "give one of them")
     if values.width is None and values.depth is None:
-        raise InputError(f"--verify {values.verify}: name the size to verify at, as --widths 1024")
+        raise InputError(
+            f"--verify {values.verify} and no size to verify at",
+            setting="--verify",
+            value=values.verify,
+            remedy="name one, as --widths 1024",
+        )
     return read_tuned(values.verify)
 
 
@@ -165,9 +177,19 @@ def expanded(values: dict[str, Any], grid: bool = False) -> tuple[str, list[Run]
     several = [name for name, found in sizes.items() if len(set(found)) > 1]
     shown = f"--widths {sizes['width']} and --depths {sizes['depth']}"
     if len(several) > 1 and not grid:
-        raise InputError(f"{shown}: one of them may have several values, or both with --grid")
+        raise InputError(
+            shown,
+            setting="--widths",
+            value=sizes["width"],
+            remedy="one of them may have several values, or both with --grid",
+        )
     if len(several) < 2 and grid:
-        raise InputError(f"{shown}: --grid is for several values of both")
+        raise InputError(
+            f"{shown}: --grid is for several values of both",
+            setting="--depths" if "width" in several else "--widths",
+            value=sizes["depth" if "width" in several else "width"],
+            remedy="give them, or leave --grid out",
+        )
     axis = "grid" if grid else several[0] if several else "width"
     chosen = {name: list(dict.fromkeys(values.pop(name))) for name in PLURAL if name in values}
     # Where no size is given the run knows its network's own: five layers of vgg, ten of residual_cnn.
@@ -205,7 +227,10 @@ def _labels(runs: Sequence[Run]) -> list[str]:
         other = seen.setdefault(label, run.parameterization)
         if other != run.parameterization:
             raise InputError(
-                f"--parameterization {other} {run.parameterization}: curves would call both {label!r}; rename a file"
+                f"--parameterization {other} {run.parameterization}: curves would call both {label!r}",
+                setting="--parameterization",
+                value=[other, run.parameterization],
+                remedy="rename a file",
             )
     return labels
 
@@ -215,16 +240,16 @@ def tried(groups: Sequence[Any], training: Any, count: int) -> None:
     import jax
 
     from ..sweep import with_activity_rate
-    from ..training import optimizer
+    from ..training import chosen_update, schedule
 
-    training.total(count)
+    schedule(training.decay, training.total(count), training.warmup)
     for group in groups:
         import equinox as eqx
 
         if group.log2_activity_rates is not None:
             with_activity_rate(group.algorithm, jax.numpy.ones(()))
         built = eqx.filter_eval_shape(group.build, jax.random.key(0))
-        optimizer(built, momentum=training.momentum, epsilon=training.epsilon, weight_decay=training.weight_decay)
+        chosen_update(built, training.optimizer, **training.settings())
 
 
 def _shown(runs: Sequence[Run], seeds: int, swept: dict[str, list[float]]) -> dict[str, Any]:

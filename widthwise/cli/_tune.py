@@ -8,7 +8,8 @@ from ..config import data_of, identity, label_of
 from ._compilation import use_compilation_cache
 from ._flags import Parser, add_cache_flag, add_run_flags, given
 from ._own_algorithm import add_rule_flag, own_rule, with_rule
-from ._shared import progress, run_from, runs_told, use_dtype, write_result
+from ._progress import progress, runs_told
+from ._shared import run_from, use_dtype, write_result
 from ._transfer import tried
 
 

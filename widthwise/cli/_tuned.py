@@ -47,20 +47,50 @@ def read_tuned(path: str) -> Tuned:
     try:
         # A pipe would block for ever, a device never end; neither has a size.
         if file.exists() and not file.is_file():
-            raise InputError(f"{file} is no plain file: expected what `widthwise tune --out DIR` writes")
+            raise InputError(
+                f"tuned file {file} is no plain file",
+                setting="tuned file",
+                value=file,
+                remedy="expected what `widthwise tune --out DIR` writes",
+            )
         if file.stat().st_size > LONGEST:
-            raise InputError(f"{file} is larger than {LONGEST} bytes: no search of this program wrote it")
+            raise InputError(
+                f"tuned file {file} is larger than {LONGEST} bytes, as no search of this program is",
+                setting="tuned file",
+                value=file,
+                remedy="run `widthwise tune` again to rewrite it",
+            )
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{file}: {error.strerror}; `widthwise tune --out DIR` writes DIR/tuned.json") from None
+        raise InputError(
+            f"tuned file {file}: {error.strerror}",
+            setting="tuned file",
+            value=file,
+            remedy="`widthwise tune --out DIR` writes DIR/tuned.json",
+        ) from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{file} is not JSON: {error}; run `widthwise tune` again to rewrite it") from None
+        raise InputError(
+            f"tuned file {file} is not JSON: {error}",
+            setting="tuned file",
+            value=file,
+            remedy="run `widthwise tune` again to rewrite it",
+        ) from None
     if not isinstance(content, dict) or content.get("schema_version") != VERSION or "search" not in content:
         version = content.get("schema_version") if isinstance(content, dict) else None
-        raise InputError(f"{file} is no result of `widthwise tune` of schema version {VERSION} (found {version!r})")
+        raise InputError(
+            f"tuned file {file} is no result of `widthwise tune` of schema version {VERSION} (found {version!r})",
+            setting="tuned file",
+            value=file,
+            remedy="run `widthwise tune` again to rewrite it",
+        )
     settings = content.get("settings")
     if not isinstance(settings, dict):
-        raise InputError(f"{file} lacks its settings; run `widthwise tune` again to rewrite it")
+        raise InputError(
+            f"tuned file {file} lacks its settings",
+            setting="tuned file",
+            value=file,
+            remedy="run `widthwise tune` again to rewrite it",
+        )
     run: Run = checked(settings)
     activity = content.get("log2_activity_rate")
     place = f"width {run.width}, depth {run.depth}"
@@ -74,6 +104,9 @@ def _log2(file: Path, name: str, value: Any) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or abs(value) > LARGEST_LOG2:
         raise InputError(
-            f"{file}: {name} is {value!r}; expected a number between -{LARGEST_LOG2:g} and {LARGEST_LOG2:g}"
+            f"tuned file {file}: {name} is {value!r}",
+            setting=name,
+            value=value,
+            remedy=f"expected a number between -{LARGEST_LOG2:g} and {LARGEST_LOG2:g}",
         )
     return float(value)

@@ -6,6 +6,7 @@ from ._build import data_of as data_of
 from ._build import identity as identity
 from ._build import label_of as label_of
 from ._build import optimizer_settings as optimizer_settings
+from ._build import schedule_settings as schedule_settings
 from ._build import state_of as state_of
 from ._build import table_of as table_of
 from ._registry import ALGORITHMS as ALGORITHMS
@@ -20,8 +21,8 @@ from ._registry import SCHEDULES as SCHEDULES
 from ._registry import TABLE as TABLE
 from ._registry import TAKES as TAKES
 from ._registry import TARGET_PROPAGATION as TARGET_PROPAGATION
-from ._registry import flags as flags
 from ._registry import found as found
+from ._registry import misplaced as misplaced
 from ._spec import Run as Run
 from ._spec import checked as checked
 from ._spec import mesh_of as mesh_of

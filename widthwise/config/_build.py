@@ -20,10 +20,10 @@ from ._registry import (
     TAKES,
     TARGET_PROPAGATION,
     WHOLE,
-    flags,
     found,
+    misplaced,
 )
-from ._spec import Run, channel_list
+from ._spec import Run, channel_list, of_setting
 
 if TYPE_CHECKING:
     from jaxtyping import PRNGKeyArray
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from ..algorithms import AbstractAlgorithm
     from ..data import Dataset
     from ..network import Built
+
+
+# Settings that the first runs did not have.
+LATER = ("rule", "warmup", "clip")
 
 
 def table_of(run: Run) -> Parameterization:
@@ -41,14 +45,17 @@ def table_of(run: Run) -> Parameterization:
     """
     if run.table is None and run.algorithm == OWN:
         raise InputError(
-            f"--parameterization {run.parameterization} is no table for a rule of one's own: give a file, as "
-            "`widthwise derive --rule FILE.py:CLASS --json mine.json` or `widthwise table --json mine.json` writes it"
+            f"--parameterization {run.parameterization} is no table for a rule of one's own",
+            setting="--parameterization",
+            value=run.parameterization,
+            remedy="give a file, as `widthwise derive --rule FILE.py:CLASS --json mine.json` or `widthwise "
+            "table --json mine.json` writes it",
         )
     given = {name: getattr(run, name) for name in TABLE if getattr(run, name) is not None}
     if run.table is None:
         return parameterization(run.parameterization, algorithm=run.algorithm, **given)
     if given:
-        raise InputError(f"the file {run.parameterization} fixes the table: {flags(given)} cannot be given beside it")
+        raise misplaced(given, f"the file {run.parameterization} fixes the table", "leave out what it says")
     return from_json(run.table, f"table file {run.parameterization}")
 
 
@@ -64,7 +71,12 @@ def build_of(
     own: dict[str, Any] = {"width": run.width}
     if run.network in CONVOLUTIONAL:
         if image_shape is None:
-            raise InputError(f"--network {run.network} reads images, and {run.data} has none: use mlp or residual_mlp")
+            raise InputError(
+                f"--network {run.network} reads images, and {run.data} has none",
+                setting="--network",
+                value=run.network,
+                remedy="use mlp or residual_mlp",
+            )
         reads = image_shape
         own |= {name: getattr(run, name) for name in IMAGE_SETTINGS if getattr(run, name) is not None}
     if run.network == "vgg":
@@ -95,7 +107,12 @@ def _scaled(text: str, width: int) -> list[int | str]:
     first = parts[0]
     for part in parts:
         if isinstance(part, int) and isinstance(first, int) and part * width % first:
-            raise InputError(f"--width {width}: --channels {text} times {width}/{first} are not whole numbers")
+            raise InputError(
+                f"--width {width}: --channels {text} times {width}/{first} are not whole numbers",
+                setting="--width",
+                value=width,
+                remedy=f"give a multiple of {first}",
+            )
     return [part if isinstance(part, str) else part * width // int(first) for part in parts]
 
 
@@ -114,16 +131,22 @@ def algorithm_of(run: Run, table: Parameterization) -> "AbstractAlgorithm":
     """
     if run.algorithm == OWN:
         raise InputError(
-            f"{run.parameterization} is for an algorithm of one's own: name its class with --rule FILE.py:CLASS "
-            f"(derive, check, tune, transfer, train), or take one of ours with --algorithm {', '.join(ALGORITHMS)}"
+            f"--parameterization {run.parameterization} is for an algorithm of one's own",
+            setting="--parameterization",
+            value=run.parameterization,
+            remedy="name its class with --rule FILE.py:CLASS (derive, check, tune, transfer, train), or take "
+            "one of ours with "
+            f"--algorithm {', '.join(ALGORITHMS)}",
         )
     given = _given(run, PREDICTIVE_CODING)
     targets = _given(run, TARGET_PROPAGATION)
     rule = found(run.algorithm, ALGORITHMS)
     if given and run.algorithm != "pc":
-        raise InputError(f"{flags(given)}: of predictive coding (--algorithm pc), not of {run.algorithm}")
+        raise misplaced(given, f"of predictive coding (--algorithm pc), not of {run.algorithm}", "leave it out")
     if targets and run.algorithm not in TARGET:
-        raise InputError(f"{flags(targets)}: of target propagation (--algorithm dtp or tp), not of {run.algorithm}")
+        raise misplaced(
+            targets, f"of target propagation (--algorithm dtp or tp), not of {run.algorithm}", "leave it out"
+        )
     if run.algorithm in TARGET:
         return _target_propagation(run, rule, targets)
     if run.algorithm != "pc":
@@ -134,11 +157,14 @@ def algorithm_of(run: Run, table: Parameterization) -> "AbstractAlgorithm":
     for name in given:
         if name not in takes:
             users = ", ".join(kind for kind, settings in TAKES.items() if name in settings)
-            raise InputError(f"{flags([name])}: the relaxation {relaxation!r} has none; it belongs to {users}")
+            raise misplaced({name: given[name]}, f"the relaxation {relaxation!r} has none", f"it belongs to {users}")
     if relaxation == "exact" and (run.activation != "linear" or run.loss != "mse" or run.fixed_prediction):
         raise InputError(
-            f"the relaxation 'exact' needs linear activations, the loss mse and free predictions; got "
-            f"{run.activation}, {run.loss}{', fixed' if run.fixed_prediction else ''}: use --relaxation error"
+            "--relaxation exact needs linear activations, the loss mse and free predictions; got "
+            f"{run.activation}, {run.loss}{', fixed' if run.fixed_prediction else ''}",
+            setting="--relaxation",
+            value="exact",
+            remedy="use --relaxation error",
         )
     settle = found(relaxation, RELAXATIONS)(**{takes[name]: value for name, value in given.items()})
     return rule(settle, output_loss=table.output_loss, **whole)
@@ -158,7 +184,7 @@ def _target_propagation(run: Run, rule: Any, given: dict[str, Any]) -> "Abstract
     for name in given:
         if name not in takes:
             users = ", ".join(kind for kind, settings in FEEDBACK_TAKES.items() if name in settings)
-            raise InputError(f"{flags([name])}: the feedback {feedback!r} has none; it belongs to {users}")
+            raise misplaced({name: given[name]}, f"the feedback {feedback!r} has none", f"it belongs to {users}")
     learns = {"learns": feedback} if feedback in ("drl", "ldrl") else {}
     held = found(feedback, FEEDBACKS)(**learns, **{takes[name]: value for name, value in given.items()})
     return rule(held, difference=run.algorithm == "dtp", target_step=target_step)
@@ -173,21 +199,41 @@ def data_of(run: Run) -> "Dataset":
     data = importlib.import_module("widthwise.data")
     if run.data_dir is not None and run.data not in data.SOURCES:
         users = ", ".join(data.SOURCES)
-        raise InputError(f"--data-dir {run.data_dir}: {run.data} reads no folder; it is for {users}")
+        raise InputError(
+            f"--data-dir {run.data_dir}: {run.data} reads no folder",
+            setting="--data-dir",
+            value=run.data_dir,
+            remedy=f"leave it out; it is for {users}",
+        )
     return data.load(run.data, data_dir=run.data_dir, examples=run.examples, image_size=run.image_size)
 
 
-def optimizer_settings(run: Run, table: Parameterization) -> dict[str, float]:
+def optimizer_settings(run: Run, table: Parameterization) -> dict[str, Any]:
     """Momentum, epsilon and decay, as `training.optimizer` takes them.
 
     **Raises:** `InputError` for settings that would be ignored.
     """
     if run.weight_decay_kind is not None and not run.weight_decay:
-        raise InputError(f"--weight-decay-kind {run.weight_decay_kind} needs --weight-decay above 0")
-    if run.epsilon is not None and table.optimizer != "adam":
-        raise InputError(f"--epsilon {run.epsilon} is of adam (--optimizer adam), not of {table.optimizer}")
+        raise InputError(
+            f"--weight-decay-kind {run.weight_decay_kind} decays nothing",
+            setting="--weight-decay-kind",
+            value=run.weight_decay_kind,
+            remedy="it needs --weight-decay above 0",
+        )
+    if run.epsilon is not None and "epsilon" not in table.rule.settings:
+        raise InputError(
+            f"--epsilon {run.epsilon} is not of {table.optimizer}",
+            setting="--epsilon",
+            value=run.epsilon,
+            remedy=f"leave it out; it is for --optimizer {of_setting('epsilon')}",
+        )
     settings = {"momentum": run.momentum, "weight_decay": run.weight_decay}
     return settings if run.epsilon is None else settings | {"epsilon": run.epsilon}
+
+
+def schedule_settings(run: Run) -> dict[str, Any]:
+    """How the rate changes and gradients are clipped, as `train` and `Training` take them."""
+    return {"decay": run.schedule, "warmup": run.warmup, "clip": run.clip}
 
 
 def label_of(run: Run) -> str:
@@ -198,8 +244,9 @@ def label_of(run: Run) -> str:
 def identity(run: Run, digest: str, table: Parameterization) -> dict[str, Any]:
     """What a run's numbers depend on, as plain data: its settings, its data's content, its whole table.
 
-    Where the data's files lie does not change it. Of a rule of one's own it holds the name and the digest; a run
-    without one is what it was before there were any.
+    Where the data's files lie does not change it. Of a rule of one's own it holds the name and the digest. A setting
+    that came later counts only where it is not at its default, so that older runs are what they were.
     """
-    settings = run.model_dump(exclude={"data_dir", "table"} | ({"rule"} if run.rule is None else set()))
+    unused = {name for name in LATER if getattr(run, name) == Run.model_fields[name].default}
+    settings = run.model_dump(exclude={"data_dir", "table"} | unused)
     return {"settings": settings, "data_digest": digest, "table": to_json(table)}

@@ -4,8 +4,10 @@ Import paths are strings, so that reading a specification, and `--help`, need no
 """
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
+
+from .._errors import InputError
 
 NETWORKS = {
     "mlp": "widthwise.network:mlp",
@@ -127,6 +129,26 @@ def found(name: str, dictionary: dict[str, str]) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-def flags(given: Iterable[str]) -> str:
-    """Settings as they are written on the command line."""
-    return ", ".join("--" + name.replace("_", "-") for name in given)
+def misplaced(given: Mapping[str, Any], problem: str, remedy: str) -> InputError:
+    """The error for settings that would be ignored, with their values as the command line writes them.
+
+    **Arguments:** `given`: the settings, at least one; `problem`: why they would be ignored; `remedy`: what to do.
+
+    **Returns:** the error, to be raised by the caller; its setting and value are the first.
+
+    >>> print(misplaced({"pool": "max", "look_ahead": True}, "not of mlp", "leave them out"))
+    --pool max, --look-ahead: not of mlp: leave them out
+    """
+    shown = ", ".join(
+        _flag(name) if value is True else f"{_flag(name)} {_text(value)}" for name, value in given.items()
+    )
+    first, value = next(iter(given.items()))
+    return InputError(f"{shown}: {problem}", setting=_flag(first), value=value, remedy=remedy)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _text(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -7,7 +7,7 @@ import pydantic
 from pydantic import Field
 
 from .._errors import InputError, unknown
-from ..parameterizations import NAMES, OWN
+from ..parameterizations import FEEDBACK_OPTIMIZERS, NAMES, OPTIMIZERS, OWN, UPDATE_RULES
 from ._registry import (
     ALGORITHMS,
     CONVOLUTIONAL,
@@ -21,7 +21,7 @@ from ._registry import (
     NETWORKS,
     RELAXATIONS,
     SCHEDULES,
-    flags,
+    misplaced,
 )
 
 # The verbs of the command line that take a setting.
@@ -30,6 +30,11 @@ RUN = "train transfer tune"
 NET = "train transfer tune check derive gauge"
 DERIVE = " derive"
 THEORY = " theory"
+
+
+def of_setting(name: str) -> str:
+    """The optimizers that have a setting."""
+    return ", ".join(rule.name for rule in UPDATE_RULES.values() if name in rule.settings)
 
 
 def _field(default: Any, verbs: str, description: str) -> Any:
@@ -79,9 +84,12 @@ class Run(pydantic.BaseModel):
         None, ALL + THEORY + DERIVE, "r from 0 (lazy) to 1/2 (rich), with parameterization richness (derive: 1/2)"
     )
     gauge: str | None = _field(None, ALL, "stp, mup or rescaling (the name's own)")
-    optimizer: str | None = _field(None, ALL + DERIVE, "sgd or adam (sgd)")
-    momentum: float = _field(0.0, "train transfer tune check gauge", "of sgd")
-    epsilon: float | None = _field(None, NET, "of adam, at the base size (1e-8; check, derive: 1e-12)")
+    optimizer: str | None = _field(None, ALL + DERIVE, f"{', '.join(OPTIMIZERS)} (sgd)")
+    momentum: float = _field(0.0, "train transfer tune check gauge", f"of {of_setting('momentum')}")
+    epsilon: float | None = _field(
+        None, NET, f"of {of_setting('epsilon')}, at the base size (1e-8; check, derive: 1e-12)"
+    )
+    clip: float | None = _field(None, RUN, "largest norm of the gradient, at the base size (none)")
     weight_decay: float = _field(0.0, RUN, "at the base size")
     weight_decay_kind: str | None = _field(None, "train transfer tune table gauge", "coupled, lr or independent (lr)")
     loss: str = _field("mse", NET, "mse or ce")
@@ -106,12 +114,13 @@ class Run(pydantic.BaseModel):
     ridge: float | None = _field(None, NET, "mu' of the feedback ridge, times batch and fan-in (0.001)")
     eta_hat: float | None = _field(None, NET, "step of the output's target (dtp 0.1, tp 1)")
     feedback_activation: str | None = _field(None, NET, "of trained feedback (linear)")
-    feedback_optimizer: str | None = _field(None, NET, "of trained feedback: sgd or adam (sgd)")
+    feedback_optimizer: str | None = _field(None, NET, f"of trained feedback: {', '.join(FEEDBACK_OPTIMIZERS)} (sgd)")
     feedback_rate: float | None = _field(None, NET, "base rate of trained feedback (0.1)")
     feedback_steps: int | None = _field(None, NET, "updates of trained feedback a batch (1)")
     feedback_pretrain: int | None = _field(None, NET, "first training steps that change feedback alone (0)")
     noise: float | None = _field(None, NET, "standard deviation of what trained feedback learns from (0.1)")
     schedule: str = _field("constant", RUN, "of the rate: constant, linear or cosine, to 0")
+    warmup: int = _field(0, RUN, "first steps over which the rate rises to its full size")
     steps: int | None = _field(None, NET, "training steps (transfer, tune 40, check 4, derive 1)")
     epochs: int | None = _field(None, RUN, "training epochs, instead of steps")
     batch_size: int = _field(64, RUN + THEORY, "examples in a batch")
@@ -139,8 +148,11 @@ class Run(pydantic.BaseModel):
             settled = {"depth": len(convolutions) + 1, "width": convolutions[0]}
             if values.get("depth", settled["depth"]) != settled["depth"]:
                 raise InputError(
-                    f"--depth {values['depth']}: --channels {values['channels']} have {len(convolutions)} convolutions "
-                    f"and a readout, a depth of {settled['depth']}; leave one of them out"
+                    f"--depth {values['depth']}: --channels {values['channels']} have {len(convolutions)} "
+                    f"convolutions and a readout, a depth of {settled['depth']}",
+                    setting="--depth",
+                    value=values["depth"],
+                    remedy="leave one of them out",
                 )
         elif network in IMAGE_DEPTHS:
             settled = {"depth": IMAGE_DEPTHS[network]}
@@ -171,16 +183,31 @@ class Run(pydantic.BaseModel):
                 raise unknown(kind, value, options)
         given = {name: getattr(self, name) for name in IMAGE_SETTINGS if getattr(self, name) is not None}
         if given and self.network not in CONVOLUTIONAL:
-            raise InputError(
-                f"{flags(given)}: of networks of images ({', '.join(CONVOLUTIONAL)}), not of {self.network}"
+            raise misplaced(
+                given, f"of networks of images ({', '.join(CONVOLUTIONAL)}), not of {self.network}", "leave it out"
             )
         if self.channels is not None and self.network != "vgg":
-            raise InputError(f"--channels {self.channels}: of vgg, not of {self.network}; use --width")
+            raise InputError(
+                f"--channels {self.channels}: of vgg, not of {self.network}",
+                setting="--channels",
+                value=self.channels,
+                remedy="use --width",
+            )
         if self.mesh is not None and self.devices != 1:
-            raise InputError(f"--devices {self.devices} and --mesh {self.mesh}: give one of them")
+            raise InputError(
+                f"--devices {self.devices} and --mesh {self.mesh}",
+                setting="--devices",
+                value=self.devices,
+                remedy="give one of them",
+            )
         mesh_of(self)
         if self.matmul == "bfloat16" and self.dtype == "float64":
-            raise InputError("--matmul bfloat16 rounds what --dtype float64 keeps: leave one of them out")
+            raise InputError(
+                "--matmul bfloat16 rounds what --dtype float64 keeps",
+                setting="--matmul",
+                value=self.matmul,
+                remedy="leave one of them out",
+            )
         return self
 
 
@@ -199,7 +226,9 @@ def checked(values: dict[str, Any]) -> Run:
         name = str(first["loc"][0]) if first["loc"] else "settings"
         if first["type"] == "extra_forbidden":
             raise unknown("setting", name, Run.model_fields) from None
-        raise InputError(f"{name} is {first['input']!r}: {first['msg'].lower()}") from None
+        raise InputError(
+            f"{name} is {first['input']!r}", setting=name, value=first["input"], remedy=first["msg"].lower()
+        ) from None
 
 
 def channel_list(text: str) -> list[int | str]:
@@ -211,10 +240,20 @@ def channel_list(text: str) -> list[int | str]:
     parts: list[int | str] = []
     for part in (part.strip() for part in text.split(",")):
         if part != "M" and not (part.isascii() and part.isdigit() and int(part) > 0):
-            raise InputError(f"--channels {text}: {part!r} is neither a number of at least 1 nor M, where it pools")
+            raise InputError(
+                f"--channels {text}: {part!r} is neither a number of at least 1 nor M, where it pools",
+                setting="--channels",
+                value=text,
+                remedy="give a list like 16,M,32",
+            )
         parts.append(part if part == "M" else int(part))
     if parts[0] == "M":
-        raise InputError(f"--channels {text}: M follows the convolution whose output it pools")
+        raise InputError(
+            f"--channels {text} begins with M",
+            setting="--channels",
+            value=text,
+            remedy="M follows the convolution whose output it pools",
+        )
     return parts
 
 
@@ -232,6 +271,9 @@ def mesh_of(run: Run) -> dict[str, int] | None:
     good = all(len(pair) == 2 and pair[0] in MESH and re.fullmatch("[1-9][0-9]{0,5}", pair[1]) for pair in pairs)
     if not good or len({pair[0] for pair in pairs}) < len(pairs):
         raise InputError(
-            f"--mesh {run.mesh}: expected axes data and model with their numbers of devices, as data=2,model=2"
+            f"--mesh {run.mesh}",
+            setting="--mesh",
+            value=run.mesh,
+            remedy="expected axes data and model with their numbers of devices, as data=2,model=2",
         )
     return {axis: int(size) for axis, size in pairs}

@@ -76,7 +76,7 @@ def _cifar(name: str, data_dir: str | os.PathLike[str] | None) -> Dataset:
     members = read_members(path, (*layout.train, *layout.test), file.archive_sha256)
 
     def split(names: tuple[str, ...]) -> Split:
-        parts = [records(f"{path}: {member}", members.pop(member), layout.labels) for member in names]
+        parts = [cifar_records(f"{path}: {member}", members.pop(member), layout.labels) for member in names]
         count = sum(len(images) for images, _ in parts)
         # Copied once, to where they stay: three copies of 150 MB would be in memory at a time.
         images = np.empty((count, _HEIGHT, _WIDTH, _CHANNELS), np.uint8)
@@ -86,7 +86,7 @@ def _cifar(name: str, data_dir: str | os.PathLike[str] | None) -> Dataset:
     return normalized_images(name, source, split(layout.train), split(layout.test))
 
 
-def records(place: str, content: bytes, labels: int) -> Split:
+def cifar_records(place: str, content: bytes, labels: int) -> Split:
     """The images and labels in one file of records: bytes of labels, then a plane of pixels for each color.
 
         x[n, row, column, color] = record n[labels + 1024 color + 32 row + column]
@@ -103,7 +103,10 @@ def records(place: str, content: bytes, labels: int) -> Split:
     size = labels + _CHANNELS * _HEIGHT * _WIDTH
     if not content or len(content) % size:
         raise InputError(
-            f"{place} has {len(content)} bytes; expected records of {size} bytes: fetch the archive again."
+            f"data file {place} has {len(content)} bytes, of records of {size}",
+            setting="data file",
+            value=place,
+            remedy="fetch the archive again",
         )
     table = np.frombuffer(content, np.uint8).reshape(-1, size)
     planes = table[:, labels:].reshape(-1, _CHANNELS, _HEIGHT, _WIDTH)

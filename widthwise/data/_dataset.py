@@ -5,6 +5,7 @@ import itertools
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -106,7 +107,9 @@ class Dataset:
         (3, 4)
         """
         if not 1 <= examples <= len(self.x_train):
-            raise self._error(f"{examples} training examples asked for; expected 1 to {len(self.x_train)}")
+            raise self._error(
+                f"{examples} training examples asked for", "examples", examples, f"expected 1 to {len(self.x_train)}"
+            )
         return replace(self, x_train=self.x_train[:examples], y_train=self.y_train[:examples])
 
     def with_validation(self, count: int) -> tuple["Dataset", "Dataset"]:
@@ -126,7 +129,8 @@ class Dataset:
         """
         rest = len(self.x_train) - count
         if not 0 < rest < len(self.x_train):
-            raise self._error(f"{count} validation examples asked for; expected 1 to {len(self.x_train) - 1}")
+            most = len(self.x_train) - 1
+            raise self._error(f"{count} validation examples asked for", "validation", count, f"expected 1 to {most}")
         final = self.first(rest)
         return final, replace(final, x_test=self.x_train[rest:], y_test=self.y_train[rest:])
 
@@ -151,15 +155,20 @@ class Dataset:
         """
         if self.image_shape is None:
             raise self._error(
-                f"image_size {image_size} asked for, and these are no images: leave it out, or give x as"
-                " (examples, height, width) or (examples, height, width, channels) in an .npz file"
+                f"image_size {image_size} asked for, and these are no images",
+                "image_size",
+                image_size,
+                "leave it out, or give x as (examples, height, width) or (examples, height, width, channels) in an "
+                ".npz file",
             )
         height, width, channels = self.image_shape
         sizes = [height // f for f in range(1, height + 1) if height % f == width % f == 0]
         if image_size not in sizes:
             raise self._error(
-                f"image_size {image_size} asked for, of images of {height} x {width} pixels; expected"
-                f" {', '.join(map(str, sizes))}: whole blocks of pixels are averaged"
+                f"image_size {image_size} asked for, of images of {height} x {width} pixels",
+                "image_size",
+                image_size,
+                f"expected {', '.join(map(str, sizes))}, as whole blocks of pixels are averaged",
             )
         factor = height // image_size
         return replace(
@@ -194,85 +203,112 @@ class Dataset:
         view.setflags(write=False)
         object.__setattr__(self, field, view)
 
-    def _error(self, problem: str) -> InputError:
-        return InputError(f"data {self.name!r}: {problem}.")
+    def _error(self, problem: str, setting: str, value: Any, remedy: str) -> InputError:
+        return InputError(f"data {self.name!r}: {problem}", setting=setting, value=value, remedy=remedy)
 
     def _check_inputs(self) -> None:
         for field in ("x_train", "x_test"):
             x = getattr(self, field)
             if x.dtype not in _INPUT_DTYPES:
                 raise self._error(
-                    f"{field} has dtype {x.dtype}; expected uint8, float32 or float64: convert it with astype"
+                    f"{field} has dtype {x.dtype}",
+                    field,
+                    x.dtype,
+                    "expected uint8, float32 or float64, so convert it with astype",
                 )
             self._check_matrix(field, x, "features")
         if (self.x_train.dtype, self.in_size) != (self.x_test.dtype, self.x_test.shape[1]):
             raise self._error(
                 f"x_train is {self.x_train.dtype} with {self.in_size} features and x_test {self.x_test.dtype}"
-                f" with {self.x_test.shape[1]}; expected the same in both"
+                f" with {self.x_test.shape[1]}",
+                "x_test",
+                self.x_test.shape[1] if self.x_train.dtype == self.x_test.dtype else self.x_test.dtype,
+                "expected the same in both",
             )
 
     def _check_image_shape(self) -> None:
         shape = self.image_shape
         if shape is not None and (len(shape) != 3 or min(shape) < 1 or math.prod(shape) != self.in_size):
             raise self._error(
-                f"image_shape is {shape}; expected (height, width, channels), each at least 1, with product"
-                f" {self.in_size}"
+                f"image_shape is {shape}",
+                "image_shape",
+                shape,
+                f"expected (height, width, channels), each at least 1, with product {self.in_size}",
             )
 
     def _check_normalization(self) -> None:
         for field, lowest in (("shift", -np.inf), ("scale", 0.0)):
             array = np.asarray(getattr(self, field))
             if array.shape not in ((), (self.in_size,)):
-                raise self._error(f"{field} has shape {array.shape}; expected () or ({self.in_size},)")
+                raise self._error(
+                    f"{field} has shape {array.shape}", field, array.shape, f"expected () or ({self.in_size},)"
+                )
             if not (np.isfinite(array) & (array > lowest)).all():
                 kind = "finite" if field == "shift" else "finite and greater than 0"
-                raise self._error(f"{field} runs from {array.min()} to {array.max()}; expected {kind}")
+                raise self._error(
+                    f"{field} runs from {array.min()} to {array.max()}", field, array.min(), f"expected {kind}"
+                )
 
     def _check_targets(self) -> None:
         for field in ("y_train", "y_test"):
             y = getattr(self, field)
             if y.dtype not in (np.float32, np.float64):
                 raise self._error(
-                    f"{field} has dtype {y.dtype}; expected float32 or float64 targets, or integer labels"
-                    " with the number of classes"
+                    f"{field} has dtype {y.dtype}",
+                    field,
+                    y.dtype,
+                    "expected float32 or float64 targets, or integer labels with the number of classes",
                 )
             self._check_matrix(field, y, "outputs")
             self._check_length(field, y)
         if self.out_size != self.y_test.shape[1]:
             raise self._error(
-                f"y_train has {self.out_size} outputs and y_test {self.y_test.shape[1]}; expected the same in both"
+                f"y_train has {self.out_size} outputs and y_test {self.y_test.shape[1]}",
+                "y_test",
+                self.y_test.shape[1],
+                "expected the same in both",
             )
 
     def _check_labels(self, classes: int) -> None:
         if not 2 <= classes <= _MOST_CLASSES:
-            raise self._error(f"classes is {classes}; expected 2 to {_MOST_CLASSES}, or None for regression")
+            raise self._error(
+                f"classes is {classes}", "classes", classes, f"expected 2 to {_MOST_CLASSES}, or None for regression"
+            )
         for field in ("y_train", "y_test"):
             y = getattr(self, field)
             if y.dtype.kind not in "iu" or y.ndim != 1:
                 raise self._error(
-                    f"{field} has dtype {y.dtype} and shape {y.shape}; expected integer labels of shape"
-                    " (examples,): take argmax(axis=1) of one-hot rows"
+                    f"{field} has dtype {y.dtype} and shape {y.shape}",
+                    field,
+                    y.shape if y.dtype.kind in "iu" else y.dtype,
+                    "expected integer labels of shape (examples,), as argmax(axis=1) takes from one-hot rows",
                 )
             self._check_length(field, y)
             bad = np.flatnonzero((y < 0) | (y >= classes))
             if bad.size:
-                raise self._error(f"{field} holds the label {y[bad[0]]} in row {bad[0]}; expected 0 to {classes - 1}")
+                label, row = y[bad[0]], bad[0]
+                raise self._error(
+                    f"{field} holds the label {label} in row {row}", field, label, f"expected 0 to {classes - 1}"
+                )
 
     def _check_matrix(self, field: str, array: np.ndarray, columns: str) -> None:
         if array.ndim != 2 or not array.size:
-            raise self._error(f"{field} has shape {array.shape}; expected (examples, {columns}), each at least 1")
+            remedy = f"expected (examples, {columns}), each at least 1"
+            raise self._error(f"{field} has shape {array.shape}", field, array.shape, remedy)
         # Skipped for bytes, which would cost a second copy of all images.
         bad = np.flatnonzero(~np.isfinite(array).all(axis=1)) if array.dtype.kind == "f" else np.empty(0)
         if bad.size:
             raise self._error(
-                f"{field} holds NaN or infinity in row {bad[0]} ({bad.size} such rows); expected finite"
-                " numbers: drop or mend these rows"
+                f"{field} holds NaN or infinity in row {bad[0]} ({bad.size} such rows)",
+                field,
+                bad[0],
+                "expected finite numbers, so drop or mend these rows",
             )
 
     def _check_length(self, field: str, y: np.ndarray) -> None:
         x = getattr(self, field.replace("y", "x", 1))
         if len(y) != len(x):
-            raise self._error(f"{field} has {len(y)} rows; expected {len(x)}, one for each row of x")
+            raise self._error(f"{field} has {len(y)} rows", field, len(y), f"expected {len(x)}, one for each row of x")
 
 
 def _pooled(flat: np.ndarray, shape: tuple[int, int, int], factor: int) -> np.ndarray:

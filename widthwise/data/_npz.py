@@ -62,15 +62,27 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         with path.open("rb") as file:
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InputError(f"{path} holds a single array; {needed}.")
+                raise InputError(
+                    f"data file {path} holds a single array", setting="data file", value=path, remedy=needed
+                )
             missing = [key for key in _KEYS if key not in archive]
             if missing:
-                raise InputError(f"{path} holds {', '.join(archive) or 'nothing'}; {needed}.")
+                raise InputError(
+                    f"data file {path} holds {', '.join(archive) or 'nothing'}",
+                    setting="data file",
+                    value=path,
+                    remedy=needed,
+                )
             return {key: np.asarray(archive[key]) for key in _KEYS}
     except InputError:
         raise
     except _UNREADABLE as error:
-        raise InputError(f"{path} cannot be read ({error}); {needed}, none of Python objects.") from error
+        raise InputError(
+            f"data file {path} cannot be read ({error})",
+            setting="data file",
+            value=path,
+            remedy=f"{needed}, none of Python objects",
+        ) from error
 
 
 def _flat(x: np.ndarray) -> np.ndarray:
@@ -85,7 +97,12 @@ def _image_shape(
     path: str | os.PathLike[str], train: tuple[int, ...], test: tuple[int, ...]
 ) -> tuple[int, int, int] | None:
     if train != test:
-        raise InputError(f"{path}: an example has shape {train} in x_train and {test} in x_test; expected the same.")
+        raise InputError(
+            f"data file {path}: an example has shape {train} in x_train and {test} in x_test",
+            setting="data file",
+            value=path,
+            remedy="expected the same in both",
+        )
     match train:
         case height, width:
             return height, width, 1

@@ -49,8 +49,11 @@ def _find(name: str, source: Source, data_dir: str | os.PathLike[str] | None) ->
         return None
     missing = [file.name for file in source.files if not (places[-1] / file.name).is_file()]
     raise InputError(
-        f"data {name!r}: {places[-1]} lacks {', '.join(missing)}; expected all of its files there or in"
-        f" {places[0]}: place them there, or leave data_dir out to search the usual places and download."
+        f"data {name!r}: data_dir {places[-1]} lacks {', '.join(missing)}",
+        setting="data_dir",
+        value=data_dir,
+        remedy=f"place all of its files there or in {places[0]}, or leave data_dir out to search the usual "
+        "places and download",
     )
 
 
@@ -89,8 +92,11 @@ def _download(name: str, source: Source, file: SourceFile, folder: Path) -> None
             failures.append(f"{mirror}{file.name}: {error}")
     package = f"; Debian's package {source.debian_package} carries it" if source.debian_package else ""
     raise InputError(
-        f"data {name!r}: {file.name} is in no usual place and no mirror gave it; place it in {folder},"
-        f" or name its folder by data_dir or WIDTHWISE_DATA{package}. Tried:\n  " + "\n  ".join(failures)
+        f"data {name!r}: {file.name} is in no usual place and no mirror gave it",
+        setting="data",
+        value=name,
+        remedy=f"place it in {folder}, or name its folder by data_dir or WIDTHWISE_DATA{package}. Tried:\n  "
+        + "\n  ".join(failures),
     )
 
 

@@ -40,10 +40,20 @@ def read_members(path: Path, names: Sequence[str], sha256: str | None = None) ->
     except InputError:
         raise
     except _UNREADABLE as error:
-        raise InputError(f"{path} cannot be read ({error}); expected a complete .tar.gz: fetch it again.") from error
+        raise InputError(
+            f"data file {path} cannot be read ({error})",
+            setting="data file",
+            value=path,
+            remedy="expected a complete .tar.gz, so fetch it again",
+        ) from error
     missing = [name for name in names if name not in found]
     if missing:
-        raise InputError(f"{path} lacks {', '.join(missing)}; expected the archive that holds them: fetch it again.")
+        raise InputError(
+            f"data file {path} lacks {', '.join(missing)}",
+            setting="data file",
+            value=path,
+            remedy="expected the archive that holds them, so fetch it again",
+        )
     return found
 
 
@@ -52,8 +62,10 @@ def _check_hash(path: Path, sha256: str) -> None:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256:
         raise InputError(
-            f"{path}: sha256 is {found}; expected {sha256}. The file is damaged, truncated or another one:"
-            " remove or replace it."
+            f"data file {path} has sha256 {found}, not {sha256}, so it is damaged, truncated or another one",
+            setting="data file",
+            value=path,
+            remedy="remove or replace it",
         )
 
 
@@ -61,7 +73,9 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> b
     file = archive.extractfile(member) if member.isreg() else None
     if file is None or member.size > _MOST_BYTES:
         raise InputError(
-            f"{path}: {member.name} is of type {member.type!r} and {member.size} bytes; expected a regular"
-            f" file of at most {_MOST_BYTES} bytes."
+            f"data file {path}: {member.name} is of type {member.type!r} and {member.size} bytes",
+            setting="data file",
+            value=path,
+            remedy=f"expected a regular file of at most {_MOST_BYTES} bytes",
         )
     return file.read()

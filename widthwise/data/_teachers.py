@@ -81,14 +81,16 @@ def mlp_teacher(
 def _weights(sizes: list[int], seed: int) -> list[np.ndarray]:
     """Standard normal matrices (inputs, outputs), divided by √inputs."""
     if seed < 0:
-        raise InputError(f"seed is {seed}; expected 0 or more.")
+        raise InputError(f"seed is {seed}", setting="seed", value=seed, remedy="expected 0 or more")
     rng = np.random.default_rng([seed, 0])
     return [rng.standard_normal((m, n)) / math.sqrt(m) for m, n in itertools.pairwise(sizes)]
 
 
 def _sampled(name: str, teacher: Teacher, in_size: int, counts: tuple[int, int], *, seed: int, noise: float) -> Dataset:
     if not (math.isfinite(noise) and noise >= 0):
-        raise InputError(f"noise is {noise}; expected a standard deviation, 0 or more.")
+        raise InputError(
+            f"noise is {noise}", setting="noise", value=noise, remedy="expected a standard deviation, 0 or more"
+        )
     x_and_y = []
     for split, count in enumerate(counts):
         # Streams of their own: the number of training examples changes neither the test set nor the noise.
@@ -103,4 +105,4 @@ def _sampled(name: str, teacher: Teacher, in_size: int, counts: tuple[int, int],
 def _check_sizes(**sizes: int) -> None:
     for name, size in sizes.items():
         if size < 1:
-            raise InputError(f"{name} is {size}; expected at least 1.")
+            raise InputError(f"{name} is {size}", setting=name, value=size, remedy="expected at least 1")

@@ -3,6 +3,7 @@
 from ._html import FIGURES as FIGURES
 from ._html import render as render
 from ._html import write as write
+from ._interactive import drawings as drawings
 from ._save import SUFFIXES as SUFFIXES
 from ._save import save as save
 from ._save import svg as svg

@@ -63,7 +63,12 @@ def _kind(figures: str) -> str:
         raise unknown("figures", figures, FIGURES)
     installed = importlib.util.find_spec("plotly") is not None
     if figures == "plotly" and not installed:
-        raise InputError("figures 'plotly': it is not installed; pip install 'widthwise[report]', or use svg")
+        raise InputError(
+            "figures 'plotly': it is not installed",
+            setting="figures",
+            value=figures,
+            remedy="pip install 'widthwise[report]', or use svg",
+        )
     return ("plotly" if installed else "svg") if figures == "auto" else figures
 
 

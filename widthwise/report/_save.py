@@ -28,7 +28,12 @@ def save(figure: "Figure", path: str | Path) -> Path:
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise InputError(f"cannot save a figure as {path.name!r}: the suffix must be {', '.join(SUFFIXES)}")
+        raise InputError(
+            f"path {path.name!r} is no figure's",
+            setting="path",
+            value=path.name,
+            remedy=f"the suffix must be {', '.join(SUFFIXES)}",
+        )
     if suffix == ".svg":
         text = f'<?xml version="1.0" encoding="utf-8"?>\n{svg(figure)}\n'
         return atomically(path, lambda file: file.write_text(text, encoding="utf-8"))

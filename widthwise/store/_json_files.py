@@ -31,7 +31,12 @@ def read_json(path: str | os.PathLike[str], longest: int = LONGEST_LINE) -> Any:
     try:
         return json.loads(text, parse_constant=_refused)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON: {error}; run the command that wrote it again") from None
+        raise InputError(
+            f"file {path} is not JSON: {error}",
+            setting="file",
+            value=path,
+            remedy="run the command that wrote it again",
+        ) from None
 
 
 def write_json(path: str | os.PathLike[str], payload: Any) -> None:
@@ -130,7 +135,12 @@ def bounded(path: Path, longest: int) -> bytes:
         # It may grow meanwhile.
         text = b"" if (large := os.fstat(file.fileno()).st_size > longest) else file.read(longest + 1)
     if large or len(text) > longest:
-        raise InputError(f"{path} is larger than {longest} bytes: this program has not written it")
+        raise InputError(
+            f"file {path} is larger than {longest} bytes, as none of this program is",
+            setting="file",
+            value=path,
+            remedy="remove it, or use another path",
+        )
     return text
 
 
@@ -138,7 +148,12 @@ def plain(path: Path) -> Path:
     """The path, refused where it is a link, a pipe or a device."""
     # Through a link a run directory from elsewhere could reach any file; a pipe would block for ever.
     if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise InputError(f"{path} is a link or no plain file, expected a plain file: remove it, or use another path")
+        raise InputError(
+            f"file {path} is a link or no plain file",
+            setting="file",
+            value=path,
+            remedy="remove it, or use another path",
+        )
     return path
 
 
@@ -155,12 +170,16 @@ def fail(path: Path, error: OSError) -> NoReturn:
     """**Raises:** `InputError` that says what the system refused."""
     if error.errno in _FULL:
         raise InputError(
-            f"the disk is full ({error.strerror}) at {path}: nothing stored was lost; "
-            "free some space and the same command resumes"
+            f"file {path}: the disk is full ({error.strerror}), and nothing stored was lost",
+            setting="file",
+            value=path,
+            remedy="free some space and the same command resumes",
         ) from error
     raise InputError(
-        f"cannot use {path} ({error.strerror}), expected a place with the right permissions: "
-        "nothing stored was lost; mend it, or use another path"
+        f"file {path} cannot be used ({error.strerror}), and nothing stored was lost",
+        setting="file",
+        value=path,
+        remedy="expected a place with the right permissions; mend it, or use another path",
     ) from error
 
 

@@ -96,7 +96,12 @@ class RunStore:
                 file.seek(self._offsets[name])
                 record = loads(file.readline(LONGEST_LINE + 1))
                 if record is None or record.get("hash") != name:
-                    raise InputError(f"{path} was changed by another program: run the same command again")
+                    raise InputError(
+                        f"file {path} was changed by another program",
+                        setting="file",
+                        value=path,
+                        remedy="run the same command again",
+                    )
                 yield record
 
     def __len__(self) -> int:
@@ -126,8 +131,10 @@ class RunStore:
             lines.append(dumps({**record, "schema_version": SCHEMA_VERSION}) + b"\n")
             if len(lines[-1]) > LONGEST_LINE:
                 raise InputError(
-                    f"the record of run {record['hash']} has {len(lines[-1])} bytes, expected at most "
-                    f"{LONGEST_LINE}: take fewer --steps or --epochs"
+                    f"run {record['hash']} has a record of {len(lines[-1])} bytes, and {LONGEST_LINE} are the most",
+                    setting="run",
+                    value=record["hash"],
+                    remedy="take fewer --steps or --epochs",
                 )
         start = self._write(b"".join(lines))
         for record, line in zip(records, lines, strict=True):
@@ -214,7 +221,12 @@ def _scan(path: Path) -> Iterator[tuple[int, dict | None]]:
     with plain(path).open("rb") as file:
         while line := file.readline(LONGEST_LINE + 1):
             if len(line) > LONGEST_LINE:
-                raise InputError(f"{path}: a line is over {LONGEST_LINE} bytes, remove it or use another --out")
+                raise InputError(
+                    f"file {path}: a line is over {LONGEST_LINE} bytes",
+                    setting="file",
+                    value=path,
+                    remedy="remove it or use another --out",
+                )
             if not line.endswith(b"\n"):
                 return
             end += len(line)
@@ -234,8 +246,10 @@ def _records(path: Path) -> dict[str, dict]:
 def _of_a_run(home: Path) -> None:
     if not (home / "spec.json").exists():
         raise InputError(
-            f"{home} is not a run directory (no spec.json): expected the --out of an earlier "
-            "`widthwise transfer` or `widthwise train`"
+            f"run directory {home} is none (no spec.json)",
+            setting="run directory",
+            value=home,
+            remedy="expected the --out of an earlier `widthwise transfer` or `widthwise train`",
         )
 
 
@@ -246,15 +260,20 @@ def _read_spec(path: Path) -> dict[str, Any]:
         if isinstance(content.get("spec"), dict) and isinstance(content.get("kind"), str):
             return content
     raise InputError(
-        f'{path} is damaged: expected JSON with "schema_version", "kind" and "spec"; restore it or use another --out'
+        f"file {path} is damaged",
+        setting="file",
+        value=path,
+        remedy='expected JSON with "schema_version", "kind" and "spec"; restore it or use another --out',
     )
 
 
 def _of_this_version(content: dict, path: Path) -> dict:
     if content.get("schema_version") != SCHEMA_VERSION:
         raise InputError(
-            f"{path} has schema version {_shown(content.get('schema_version'))}, expected {SCHEMA_VERSION}: "
-            "use another --out, or the version of widthwise that wrote it"
+            f"file {path} has schema version {_shown(content.get('schema_version'))}, not {SCHEMA_VERSION}",
+            setting="file",
+            value=path,
+            remedy="use another --out, or the version of widthwise that wrote it",
         )
     return content
 
@@ -265,7 +284,12 @@ def _check_spec(path: Path, kind: str, spec: dict) -> None:
         return
     stored = _read_spec(path)
     if stored["kind"] != kind:
-        raise InputError(f"{path.parent} holds a {_shown(stored['kind'])} run, not {kind!r}: use another --out")
+        raise InputError(
+            f"run directory {path.parent} holds a {_shown(stored['kind'])} run, not {kind!r}",
+            setting="run directory",
+            value=path.parent,
+            remedy="use another --out",
+        )
     fields = list(_differences(stored["spec"], spec))
     if fields and _is_unused(path.parent):
         # Of a command that was refused before its first run.
@@ -273,8 +297,10 @@ def _check_spec(path: Path, kind: str, spec: dict) -> None:
     elif fields:
         more = f"; and {len(fields) - 5} more" if len(fields) > 5 else ""
         raise InputError(
-            f"{path.parent} holds a run of another spec: {'; '.join(fields[:5])}{more}. "
-            "Give the stored values to resume it, or use another --out"
+            f"run directory {path.parent} holds a run of another spec, {'; '.join(fields[:5])}{more}",
+            setting="run directory",
+            value=path.parent,
+            remedy="give the stored values to resume it, or use another --out",
         )
 
 
@@ -303,15 +329,19 @@ def _shown(value: Any) -> str:
 
 def _make(home: Path) -> None:
     if home.exists() and not home.is_dir():
-        raise InputError(f"{home} is not a directory: use another --out")
+        raise InputError(
+            f"run directory {home} is not a directory", setting="run directory", value=home, remedy="use another --out"
+        )
     home.mkdir(parents=True, exist_ok=True)
     # A run killed at its very start leaves the lock and the unfinished spec: these are ours.
     strange = [name for name in os.listdir(home) if name != "lock" and not name.startswith(".spec.json.")]
     # Listed first, then looked for: another process writes the spec before all else.
     if strange and not os.path.lexists(home / "spec.json"):
         raise InputError(
-            f"{home} is not a run directory: it holds {_shown(min(strange))} but no spec.json; "
-            "use another --out, new or empty"
+            f"run directory {home} is none, as it holds {_shown(min(strange))} but no spec.json",
+            setting="run directory",
+            value=home,
+            remedy="use another --out, new or empty",
         )
 
 
@@ -324,8 +354,10 @@ def _locked(home: Path) -> Iterator[None]:
             file.seek(0)
             pid = file.read(20).decode("ascii", "replace").strip()
             raise InputError(
-                f"another process (pid {pid if pid.isdigit() else 'unknown'}) is using {home}: "
-                "wait until it ends, or use another --out"
+                f"run directory {home} is used by another process (pid {pid if pid.isdigit() else 'unknown'})",
+                setting="run directory",
+                value=home,
+                remedy="wait until it ends, or use another --out",
             ) from None
         file.truncate(0)
         file.write(b"%d\n" % os.getpid())
