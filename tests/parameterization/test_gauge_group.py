@@ -97,7 +97,7 @@ def test_decay_derived_after_a_move_is_the_moved_decay(arguments, moves):
         for suffix in ("", "_depth"):
             if table.weight_decay_kind == "independent":
                 expected = Fraction(0)
-            elif table.weight_decay_kind == "coupled" and table.optimizer == "adam":
+            elif table.weight_decay_kind == "coupled" and table.rule.gradient_degree == 0:
                 expected = row["g" + suffix] - row["b" + suffix]
             elif table.weight_decay_kind == "coupled":
                 # In the gradient of SGD: lam lr is what shrinks the weight.

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from refusals import refused
 
 from widthwise import theory
-from widthwise._errors import InputError
 from widthwise.parameterizations import GAUGES, OPTIMIZERS, Role, parameterization
 from widthwise.theory import predicted_depth_slopes, predicted_errors, predicted_slopes, predicted_vectors
 
@@ -176,7 +176,7 @@ def test_hidden_precisions_count_too():
 def test_refusals():
     table = parameterization("mup")
     for depth in (1, True):
-        with pytest.raises(InputError, match="depth"):
+        with refused("depth", depth):
             predicted_slopes(table, depth=depth)
 
 
@@ -242,7 +242,8 @@ def draws(width, seed):
 def cases():
     """Right and wrong tables at base width 1, where the leading power is far above the others."""
     common = {"base_width": 1}
-    for optimizer, residual in itertools.product(OPTIMIZERS, (False, True)):
+    # Lion and RMSprop have Adam's row; the norm of Muon's update is measured in test_update_rules.
+    for optimizer, residual in itertools.product(("sgd", "adam"), (False, True)):
         for name in ("mup", "ntp", "sp"):
             yield parameterization(name, optimizer=optimizer, **common), residual
         for gamma_bar in (0, -1, "-3/2"):
@@ -302,7 +303,7 @@ def test_slowed_hidden_layers_stop_contributing():
 
 
 def test_an_unknown_feedback_is_refused():
-    with pytest.raises(InputError, match="unknown feedback 'tide'"):
+    with refused("feedback", "tide"):
         predicted_slopes(parameterization("mup", **DTP), feedback="tide")
 
 

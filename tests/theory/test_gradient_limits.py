@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from refusals import refused
 
-from widthwise._errors import InputError
-from widthwise._loss import mse
+from widthwise import mse
 from widthwise.algorithms import Backprop, Batch, PredictiveCoding, cosine
 from widthwise.inference import ActivityDescent, ErrorDescent, OutputSpaceSolve, Problem, SequentialSweep
 from widthwise.network import mlp, residual_mlp
@@ -181,7 +181,7 @@ def test_an_isotropic_readout_has_one_limit():
 
 def test_every_hidden_layer_needs_a_step():
     matrices, x, y = chain()
-    with pytest.raises(InputError, match="2 steps for 3 hidden layers"):
+    with refused("steps", 2):
         single_sweep_errors(matrices, [1.0] * 4, [1.0, 1.0], x, y)
 
 

@@ -18,7 +18,6 @@ from ._scaling import growth as growth
 from ._scaling import width_exponent as width_exponent
 from ._table import ALGORITHMS as ALGORITHMS
 from ._table import NAMES as NAMES
-from ._table import OPTIMIZERS as OPTIMIZERS
 from ._table import OUTPUT_LOSSES as OUTPUT_LOSSES
 from ._table import OWN as OWN
 from ._table import TARGET as TARGET
@@ -26,3 +25,8 @@ from ._table import WEIGHT_DECAY_KINDS as WEIGHT_DECAY_KINDS
 from ._table import Parameterization as Parameterization
 from ._table import parameterization as parameterization
 from ._table import with_decay as with_decay
+from ._target_propagation import FEEDBACK_OPTIMIZERS as FEEDBACK_OPTIMIZERS
+from ._update_rule import OPTIMIZERS as OPTIMIZERS
+from ._update_rule import UPDATE_RULES as UPDATE_RULES
+from ._update_rule import UpdateRule as UpdateRule
+from ._update_rule import update_rule as update_rule

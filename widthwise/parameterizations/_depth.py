@@ -35,9 +35,10 @@ the two published rates drift).
 from fractions import Fraction
 
 from ._power import ONE, Power, width_power
-from ._richness import FAN_IN, HALF, fan_ratio
+from ._richness import FAN_IN, HALF
 from ._role import Role
 from ._scaling import Scaling, growth
+from ._update_rule import UpdateRule
 
 # A power of depth that is absolute: relative to the base, times the same power of the base.
 DEPTH = Power(depth=-HALF, base_depth=-HALF)
@@ -46,9 +47,14 @@ PUBLISHED = {"mupc_constant": ONE, "mupc_uniform": width_power(-HALF, -HALF)}
 
 
 def depth_rows(
-    name: str, *, optimizer: str, k: Fraction, k_output: Fraction, gamma_bar: Fraction
+    name: str, *, rule: UpdateRule, k: Fraction, k_output: Fraction, gamma_bar: Fraction
 ) -> dict[Role, Scaling]:
     """The rows of Depth-muP (muPC) in its own gauge, unit Gaussians.
+
+        rate = N^-c m^-(1 + q − p) κ^q,   times L^-1 m_L^-(1 + q) in a branch
+
+    with c the rate exponent in the gauge without multipliers, m the multiplier's power of N and m_L its power of L:
+    the gauge move, and in a branch the movement 1/L of which L blocks make order one.
 
     **Arguments:** `name`: one of `PUBLISHED` has that one rate; the others as in `richness_rows`, of which this is
     r = 1/2 with powers of depth in the branches.
@@ -67,16 +73,16 @@ def depth_rows(
         shrink = growth(DEPTH if role is Role.BRANCH_NORM else multiplier, role)
         k_role = k_output if role.is_output else k
         kappa = width_power(-k_role, k_role)
-        sgd = kappa if role is Role.OUTPUT_BIAS else width_power(1) * kappa
-        sgd *= fan_ratio(role, optimizer)
-        # Under Adam every coherent sum over a fan-in of N, and over L branches, must add up to order one;
-        # the readout's 1/N already makes its sum so.
-        adam = PUBLISHED.get(name, ONE if role is Role.OUTPUT else shrink)
+        q = rule.of(role).facts[0]
+        rate = width_power(-rule.rate_exponent(role)) * rule.fan_ratio(role) * kappa**q
+        rate *= Power(width=shrink.width) ** -rule.gauge_degree(role)
+        if role.is_branch:
+            rate *= width_power(0, -1) * Power(depth=shrink.depth) ** -(1 + q)
         # Gradient entries: those of dL/dh, N^-1 below the readout, times how the multiplier shrinks them.
         entries = ONE if role.is_output else width_power(-1)
         rows[role] = Scaling(
             multiplier=multiplier,
-            rate=sgd if optimizer == "sgd" else adam,
+            rate=PUBLISHED.get(name, rate),
             precision=width_power(-gamma_bar, gamma_bar) if role is Role.OUTPUT else ONE,
             epsilon=entries * shrink / kappa,
         )

@@ -3,16 +3,17 @@
 With W = m w, moving a factor s = M^t from m into w (w' = s w, m' = m / s) leaves W, and so the network,
 unchanged; gradients become ∂/∂w' = (1/s) ∂/∂w. Training is unchanged when
 
-|                               | SGD, any momentum | Adam           |
-|-------------------------------|-------------------|----------------|
-| a, b                          | a + t, b − t      | a + t, b − t   |
-| rate c                        | c − 2t            | c − t          |
-| epsilon                       | -                 | ε M^-t         |
-| decay in the gradient         | λ M^-2t           | λ M^-2t        |
-| decay times the rate (AdamW)  | λ M^-2t           | λ M^-t         |
-| decay independent of the rate | λ                 | λ              |
+|                               | SGD, any momentum | Adam           | any rule             |
+|-------------------------------|-------------------|----------------|----------------------|
+| a, b                          | a + t, b − t      | a + t, b − t   | a + t, b − t         |
+| rate c                        | c − 2t            | c − t          | c − (1 + q − p) t    |
+| epsilon                       | -                 | ε M^-t         | ε M^-t               |
+| decay in the gradient         | λ M^-2t           | λ M^-2t        | λ M^-2t              |
+| decay times the rate (AdamW)  | λ M^-2t           | λ M^-t         | λ M^-(1 + q − p) t   |
+| decay independent of the rate | λ                 | λ              | λ                    |
 
-t is free for every tensor. Source: arXiv 2404.19719; docs/theory.md A3.
+q and p are the optimizer's degrees in the gradient and in the weight (`UpdateRule`); t is free for every tensor.
+Source: arXiv 2404.19719; docs/theory.md A3.
 """
 
 import dataclasses
@@ -22,6 +23,7 @@ from fractions import Fraction
 from ._power import Rational, fraction, width_power
 from ._role import Role
 from ._scaling import Scaling
+from ._update_rule import UpdateRule
 
 GAUGES = ("stp", "mup", "rescaling")
 
@@ -42,13 +44,13 @@ class Move:
         return cls(fraction(width), fraction(depth))
 
 
-def moved(scaling: Scaling, move: Move, *, optimizer: str, weight_decay_kind: str) -> Scaling:
-    """A scaling after a gauge move: the same training from other numbers.
+def moved(role: Role, scaling: Scaling, move: Move, *, rule: UpdateRule, weight_decay_kind: str) -> Scaling:
+    """A role's scaling after a gauge move: the same training from other numbers.
 
-    (a, b, c) -> (a + t, b − t, c − 2t) for SGD,   (a + t, b − t, c − t), ε M^-t for Adam
+    (a, b, c) -> (a + t, b − t, c − (1 + q − p) t),   ε M^-t
     """
     step = width_power(move.width, move.depth)
-    rate = step**2 if optimizer == "sgd" else step
+    rate = step ** rule.gauge_degree(role)
     decay = {"coupled": step**-2, "lr": rate**-1, "independent": step**0}[weight_decay_kind]
     return dataclasses.replace(
         scaling,

@@ -27,15 +27,28 @@ def fraction(value: Rational) -> Fraction:
     if isinstance(value, str) and (len(value) > LONGEST or HUGE.search(value)):
         shown = value if len(value) <= LONGEST else value[:LONGEST] + "..."
         raise InputError(
-            f"{shown!r} is no exponent: expected at most {LONGEST} characters and a power of ten of at most two "
-            "digits; write it like -1/2 or -0.5"
+            f"{shown!r} is no exponent",
+            setting="exponent",
+            value=value,
+            remedy=f"expected at most {LONGEST} characters and a power of ten of at most two digits; write it "
+            "like -1/2 or -0.5",
         )
     try:
         exact = Fraction(value)
     except (ValueError, ZeroDivisionError, OverflowError, TypeError):
-        raise InputError(f"{value!r} is not a fraction: write it like -1/2 or -0.5") from None
+        raise InputError(
+            f"exponent {value!r} is not a fraction",
+            setting="exponent",
+            value=value,
+            remedy="write it like -1/2 or -0.5",
+        ) from None
     if abs(exact) > LARGEST:
-        raise InputError(f"{value!r} is no exponent: expected a fraction between -{LARGEST} and {LARGEST}")
+        raise InputError(
+            f"{value!r} is no exponent",
+            setting="exponent",
+            value=value,
+            remedy=f"expected a fraction between -{LARGEST} and {LARGEST}",
+        )
     return exact
 
 

@@ -2,17 +2,20 @@
 
 In the gauge without multipliers (STP), W = M^-a w, std M^-b, rate M^-c, epsilon M^-g:
 
-|             | b       | c, SGD      | c, Adam | g           |
-|-------------|---------|-------------|---------|-------------|
-| input       | 0       | −2r + k     | 1/2 − r | 1/2 + r − k |
-| hidden      | 1/2     | 1 − 2r + k  | 3/2 − r | 1/2 + r − k |
-| output      | 1/2 + r | 1 + k       | 1       | −k          |
-| hidden bias | 0       | −2r + k     | 1/2 − r | 1/2 + r − k |
-| norm        | 0       | −2r + k     | 1/2 − r | 1/2 + r − k |
-| output bias | 0       | k           | 0       | −k          |
+|             | b       | c, SGD      | c, Adam | c, Muon | g           |
+|-------------|---------|-------------|---------|---------|-------------|
+| input       | 0       | −2r + k     | 1/2 − r | −r      | 1/2 + r − k |
+| hidden      | 1/2     | 1 − 2r + k  | 3/2 − r | 1/2 − r | 1/2 + r − k |
+| output      | 1/2 + r | 1 + k       | 1       | 1/2     | −k          |
+| hidden bias | 0       | −2r + k     | 1/2 − r | 1/2 − r | 1/2 + r − k |
+| norm        | 0       | −2r + k     | 1/2 − r | 1/2 − r | 1/2 + r − k |
+| output bias | 0       | k           | 0       | 0       | −k          |
+
+c is `UpdateRule.rate_exponent` for any optimizer: below the readout gradients grow by k + 1/2 − r beside muP's under
+backprop and the movement asked for is r − 1/2; the readout's weights grow by 1/2 − r, its gradient by k.
 
 M is the layer's own number of inputs that grow (of an input layer and of vectors: their length); where layers are not
-alike, hidden layers under SGD have another factor fan-out / fan-in (docs/theory.md F). k is the exponent by which
+alike, hidden layers have another factor (`UpdateRule.fan_ratio`; docs/theory.md F). k is the exponent by which
 predictive coding's energy gradients exceed backprop's (`gradient_growth`). Movement of the representations is
 M^(r − 1/2), of the output M^0. Sources: arXiv 2404.19719 (the scale), arXiv 2411.02001, Theorem 4.2 (k).
 """
@@ -23,20 +26,10 @@ from fractions import Fraction
 from ._power import ONE, Power, width_power
 from ._role import Role
 from ._scaling import Scaling
+from ._update_rule import UpdateRule
 
 HALF = Fraction(1, 2)
 FAN_IN = Power(fan_in=-HALF)
-
-
-def fan_ratio(role: Role, optimizer: str) -> Power:
-    """What a hidden layer's rate has beside its power of M under SGD, where layers differ in width.
-
-        fan-out / fan-in
-
-    It keeps ΔW x in proportion to the layer's own states, and is 1 where all layers are as wide,
-    branches and what they are added to among them.
-    """
-    return Power(fan_out=Fraction(1), fan_in=Fraction(-1)) if role is Role.HIDDEN and optimizer == "sgd" else ONE
 
 
 def gradient_growth(algorithm: str, gamma_bar: Fraction, r: Fraction) -> Fraction:
@@ -56,31 +49,31 @@ def output_growth(k: Fraction, gamma_bar: Fraction, output_loss: str) -> Fractio
 
 
 def richness_rows(
-    r: Fraction, *, optimizer: str, k: Fraction, k_output: Fraction, gamma_bar: Fraction
+    r: Fraction, *, rule: UpdateRule, k: Fraction, k_output: Fraction, gamma_bar: Fraction
 ) -> dict[Role, Scaling]:
     """The rows of a richness r, in the gauge without multipliers.
 
-    **Arguments:** `r` in [0, 1/2]; `optimizer`: `"sgd"` or `"adam"`; `k`, `k_output`: growth of the
-    hidden and the output layers' gradients; `gamma_bar`: exponent of the output precision.
+    **Arguments:** `r` in [0, 1/2]; `rule`: the optimizer; `k`, `k_output`: growth of the hidden and the output
+    layers' gradients; `gamma_bar`: exponent of the output precision.
 
     **Returns:** a Scaling for every role. Branches have no powers of depth here: a parameterization of
     width alone.
     """
-    if optimizer == "sgd":
-        c_input, c_hidden, c_output, c_output_bias = -2 * r + k, 1 - 2 * r + k, 1 + k_output, k_output
-    else:
-        c_input, c_hidden, c_output, c_output_bias = HALF - r, 3 * HALF - r, Fraction(1), Fraction(0)
+
+    def below(role: Role) -> Power:
+        return width_power(-rule.rate_exponent(role, gradient=k + HALF - r, movement=r - HALF))
+
     g, g_output = HALF + r - k, -k_output
-    rate = width_power(-c_hidden) * fan_ratio(Role.HIDDEN, optimizer)
-    hidden = Scaling(init=FAN_IN, rate=rate, epsilon=width_power(-g))
-    bias = Scaling(rate=width_power(-c_input), epsilon=width_power(-g))
+    hidden = Scaling(init=FAN_IN, rate=below(Role.HIDDEN) * rule.fan_ratio(Role.HIDDEN), epsilon=width_power(-g))
+    bias = Scaling(rate=below(Role.HIDDEN_BIAS), epsilon=width_power(-g))
+    output_rate = width_power(-rule.rate_exponent(Role.OUTPUT, gradient=k_output, weight=HALF - r))
     return {
-        Role.INPUT: Scaling(init=FAN_IN, rate=width_power(-c_input), epsilon=width_power(-g)),
+        Role.INPUT: Scaling(init=FAN_IN, rate=below(Role.INPUT), epsilon=width_power(-g)),
         Role.HIDDEN: hidden,
         Role.BRANCH: hidden,
         Role.OUTPUT: Scaling(
             init=FAN_IN * width_power(-r),
-            rate=width_power(-c_output),
+            rate=output_rate,
             precision=width_power(-gamma_bar),
             epsilon=width_power(-g_output),
         ),
@@ -88,29 +81,36 @@ def richness_rows(
         Role.BRANCH_BIAS: bias,
         Role.NORM: bias,
         Role.BRANCH_NORM: bias,
-        Role.OUTPUT_BIAS: Scaling(rate=width_power(-c_output_bias), epsilon=width_power(-g_output)),
+        Role.OUTPUT_BIAS: Scaling(
+            rate=width_power(-rule.rate_exponent(Role.OUTPUT_BIAS, gradient=k_output)), epsilon=width_power(-g_output)
+        ),
     }
 
 
-def with_prefactor(rows: dict[Role, Scaling], optimizer: str) -> dict[Role, Scaling]:
+def with_prefactor(rows: dict[Role, Scaling], rule: UpdateRule) -> dict[Role, Scaling]:
     """Rows whose features move γ_0 times as much while the output moves as before.
 
-        f / γ_0,   η γ_0^2 (SGD) or η γ_0 (Adam)
+        f / γ_0,   η γ_0^(1 + q) below the readout,   η γ_0^p in the readout
 
-    in the gauge where the readout's own init takes 1/γ_0, and its rate stays: layers below it learn γ_0^2 (γ_0) times
-    as fast, from gradients 1/γ_0 as large. Source: docs/theory.md, table (rescaling: γ = γ_0 M^r); arXiv 2404.19719.
+    in the gauge where the readout's own init takes 1/γ_0: layers below it learn γ_0^(1 + q) times as fast, from
+    gradients 1/γ_0 as large. Source: docs/theory.md, table (rescaling: γ = γ_0 M^r); arXiv 2404.19719.
     """
     below = {
         role: dataclasses.replace(
             row,
-            rate=row.rate * Power(prefactor=Fraction(2 if optimizer == "sgd" else 1)),
+            rate=row.rate * Power(prefactor=1 + rule.of(role).facts[0]),
             epsilon=row.epsilon * Power(prefactor=Fraction(-1)),
         )
         for role, row in rows.items()
         if not role.is_output
     }
     readout = rows[Role.OUTPUT]
-    return rows | below | {Role.OUTPUT: dataclasses.replace(readout, init=readout.init * Power(prefactor=Fraction(-1)))}
+    smaller = dataclasses.replace(
+        readout,
+        init=readout.init * Power(prefactor=Fraction(-1)),
+        rate=readout.rate * Power(prefactor=rule.facts[1]),
+    )
+    return rows | below | {Role.OUTPUT: smaller}
 
 
 def standard_rows(gamma_bar: Fraction) -> dict[Role, Scaling]:

@@ -15,6 +15,7 @@ from ._richness import HALF, gradient_growth, output_growth, richness_rows, stan
 from ._role import Role
 from ._scaling import Scaling, growth
 from ._target_propagation import feedback_rows, target_rows
+from ._update_rule import ADAM, UPDATE_RULES, UpdateRule, update_rule
 
 NAMES = ("sp", "ntp", "mup", "richness", "depth_mup", "mupc", *PUBLISHED)
 ALGORITHMS = ("bp", "pc", "tp", "dtp")
@@ -23,7 +24,6 @@ OWN = "own"
 # Algorithms that carry targets down through feedback.
 TARGET = ("tp", "dtp")
 LONG = dict.fromkeys(TARGET, "target propagation") | {"bp": "backprop", "pc": "predictive coding"}
-OPTIMIZERS = ("sgd", "adam")
 OUTPUT_LOSSES = ("weighted", "unweighted")
 WEIGHT_DECAY_KINDS = ("coupled", "lr", "independent")
 
@@ -38,7 +38,8 @@ class Parameterization:
     `weight_decay_kind`: what the table was made for; `base_width`, `base_depth`: the size at which all
     parameterizations coincide; `rows`: the scalings, in the order of `Role`; `gamma_0`: prefactor of the richness;
     `unmeasured`: of a derived table what of the feedback's rows was not measured, which networks refuse to ask for:
-    `"feedback.weights"`, `"feedback.ridge"` and the same of `feedback_output`.
+    `"feedback.weights"`, `"feedback.ridge"` and the same of `feedback_output`; `own_rule`: the row of an optimizer
+    that is not built in, None for the built-in ones.
     """
 
     name: str
@@ -54,6 +55,12 @@ class Parameterization:
     rows: tuple[tuple[Role, Scaling], ...]
     gamma_0: float = 1.0
     unmeasured: tuple[str, ...] = ()
+    own_rule: UpdateRule | None = None
+
+    @property
+    def rule(self) -> UpdateRule:
+        """The optimizer's row."""
+        return UPDATE_RULES[self.optimizer] if self.own_rule is None else self.own_rule
 
     @property
     def scalings(self) -> Mapping[Role, Scaling]:
@@ -67,7 +74,7 @@ class Parameterization:
     def gauged(self, moves: Mapping[Any, Move | Rational | tuple[Rational, Rational]]) -> "Parameterization":
         """The same training in another gauge: each named role moves by M^-t from its weights to its multiplier.
 
-            W = M^-a w:   (a, b, c) -> (a + t, b − t, c − 2t) for SGD,   c − t and ε M^-t for Adam
+            W = M^-a w:   (a, b, c) -> (a + t, b − t, c − (1 + q − p) t),   ε M^-t
 
         **Arguments:** `moves`: role -> t, or (t of width, t of depth); roles left out do not move.
 
@@ -84,9 +91,10 @@ class Parameterization:
             (
                 role,
                 moved(
+                    role,
                     scaling,
                     steps.get(role, Move()),
-                    optimizer=self.optimizer,
+                    rule=self.rule,
                     weight_decay_kind=self.weight_decay_kind,
                 ),
             )
@@ -106,7 +114,7 @@ def parameterization(
     name: str,
     *,
     algorithm: str = "bp",
-    optimizer: str = "sgd",
+    optimizer: str | UpdateRule = "sgd",
     richness: Rational | None = None,
     gauge: str | None = None,
     gamma_bar: Rational = 0,
@@ -124,7 +132,8 @@ def parameterization(
       same table under its other name, `"mupc"`; `"mupc_constant"` and `"mupc_uniform"`: the same with the one
       Adam rate of two papers for every role, 1 and (N L)^-1/2, for comparison (see `_depth`).
     - `algorithm`: `"bp"`, `"pc"`, `"tp"` or `"dtp"`, of which the last two have `"sp"` and `"mup"` alone (see
-      `_target_propagation`); `optimizer`: `"sgd"` (any momentum) or `"adam"`.
+      `_target_propagation`); `optimizer`: `"sgd"` (any momentum), `"adam"`, `"lion"`, `"rmsprop"`, `"muon"`, or an
+      `UpdateRule` of your own.
     - `richness`: r in [0, 1/2], with the name `"richness"`.
     - `gauge`: `"stp"`, `"mup"`, `"rescaling"`, or None for the name's own (no multipliers; unit Gaussians
       for `"mupc"`).
@@ -150,47 +159,66 @@ def parameterization(
     for kind, value, options in (
         ("parameterization", name, NAMES),
         ("algorithm", algorithm, ALGORITHMS),
-        ("optimizer", optimizer, OPTIMIZERS),
         ("output loss", output_loss, OUTPUT_LOSSES),
         ("kind of weight decay", weight_decay_kind, WEIGHT_DECAY_KINDS),
     ):
         if value not in options:
             raise unknown(kind, value, options)
+    rule = update_rule(optimizer)
     gamma_bar = fraction(gamma_bar)
     if algorithm != "pc" and gamma_bar != 0:
         raise InputError(
-            f"gamma_bar {gamma_bar} has no meaning for {LONG[algorithm]}: use algorithm 'pc' or gamma_bar 0"
+            f"gamma_bar {gamma_bar} has no meaning for {LONG[algorithm]}",
+            setting="gamma_bar",
+            value=gamma_bar,
+            remedy="use algorithm 'pc' or gamma_bar 0",
         )
     if algorithm != "pc" and output_loss != "weighted":
         raise InputError(
-            f"output_loss {output_loss!r} has no meaning for {LONG[algorithm]}, which has no output precision"
+            f"output_loss {output_loss!r} has no meaning for {LONG[algorithm]}, which has no output precision",
+            setting="output_loss",
+            value=output_loss,
+            remedy="use algorithm 'pc', or leave it out",
         )
     if algorithm in TARGET and name not in ("sp", "mup"):
         raise InputError(
-            f"no table {name!r} is known for {LONG[algorithm]}, which has no richness scale (there is no kernel "
-            f"regime) and no rule over depth yet; use 'mup', or 'sp' for contrast"
+            f"no parameterization {name!r} is known for {LONG[algorithm]}, which has no richness scale (there is no "
+            f"kernel regime) and no rule over depth yet",
+            setting="parameterization",
+            value=name,
+            remedy="use 'mup', or 'sp' for contrast",
         )
-    if name in PUBLISHED and optimizer != "adam":
-        raise InputError(f"{name!r} is a rule for Adam, got optimizer {optimizer!r}: use 'adam', or the name 'mupc'")
+    if name in PUBLISHED and rule.facts != ADAM.facts:
+        raise InputError(
+            f"{name!r} is a rule for Adam and what scales like it, got optimizer {rule.name!r}",
+            setting="optimizer",
+            value=rule.name,
+            remedy="use 'adam', or the name 'mupc'",
+        )
     gamma_0 = prefactor(gamma_0)
     if gamma_0 != 1 and (name == "sp" or algorithm in TARGET):
         what = f"the name {name!r}" if name == "sp" else LONG[algorithm]
-        raise InputError(f"gamma_0 {gamma_0}: {what} has no richness that it could scale")
+        raise InputError(
+            f"gamma_0 {gamma_0}: {what} has no richness that it could scale",
+            setting="gamma_0",
+            value=gamma_0,
+            remedy="leave it out",
+        )
     r = _richness(name, richness)
     k = gradient_growth(algorithm, gamma_bar, Fraction(0) if r is None else r)
     k_output = output_growth(k, gamma_bar, output_loss)
     if name == "sp":
         rows = standard_rows(gamma_bar)
     elif name in ("depth_mup", "mupc", *PUBLISHED):
-        rows = depth_rows(name, optimizer=optimizer, k=k, k_output=k_output, gamma_bar=gamma_bar)
+        rows = depth_rows(name, rule=rule, k=k, k_output=k_output, gamma_bar=gamma_bar)
     elif algorithm in TARGET:
-        rows = target_rows()
+        rows = target_rows(rule)
     else:
         assert r is not None
-        rows = richness_rows(r, optimizer=optimizer, k=k, k_output=k_output, gamma_bar=gamma_bar)
+        rows = richness_rows(r, rule=rule, k=k, k_output=k_output, gamma_bar=gamma_bar)
     if gamma_0 != 1:
-        rows = with_prefactor(rows, optimizer)
-    rows = {role: with_decay(role, rows[role], optimizer, weight_decay_kind) for role in rows}
+        rows = with_prefactor(rows, rule)
+    rows = {role: with_decay(role, rows[role], rule, weight_decay_kind) for role in rows}
     if name in PUBLISHED:
         # Only now: the decay follows the gradients' entries, which the published rules leave out of epsilon.
         rows = {role: dataclasses.replace(row, epsilon=ONE) for role, row in rows.items()}
@@ -199,7 +227,7 @@ def parameterization(
     table = Parameterization(
         name=name,
         algorithm=algorithm,
-        optimizer=optimizer,
+        optimizer=rule.name,
         richness=r,
         gamma_bar=gamma_bar,
         gauge=None,
@@ -209,6 +237,7 @@ def parameterization(
         base_depth=_at_least_one("base_depth", base_depth),
         rows=tuple((role, rows[role]) for role in Role),
         gamma_0=gamma_0,
+        own_rule=None if rule.name in UPDATE_RULES else rule,
     )
     return table if gauge is None else table.in_gauge(gauge)
 
@@ -216,7 +245,9 @@ def parameterization(
 def prefactor(value: Any) -> float:
     """γ_0 as a float. **Raises:** `InputError` where it is no positive number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise InputError(f"gamma_0 is {value!r}: it must be positive and finite")
+        raise InputError(
+            f"gamma_0 is {value!r}", setting="gamma_0", value=value, remedy="it must be positive and finite"
+        )
     return float(value)
 
 
@@ -224,24 +255,40 @@ def _richness(name: str, richness: Rational | None) -> Fraction | None:
     """The richness r that a name stands for; None for SP, which lies off the scale."""
     if name != "richness":
         if richness is not None:
-            raise InputError(f"richness {richness} goes with the name 'richness', not with {name!r}")
+            raise InputError(
+                f"richness {richness} does not go with {name!r}",
+                setting="richness",
+                value=richness,
+                remedy="use the name 'richness', or leave it out",
+            )
         return None if name == "sp" else Fraction(0) if name == "ntp" else HALF
     if richness is None:
-        raise InputError("the name 'richness' needs richness: r between 0 (lazy) and 1/2 (rich)")
+        raise InputError(
+            "the name 'richness' needs richness",
+            setting="richness",
+            value=None,
+            remedy="give r between 0 (lazy) and 1/2 (rich)",
+        )
     r = fraction(richness)
     if not 0 <= r <= HALF:
-        raise InputError(f"richness {r} is outside [0, 1/2]: training would vanish or blow up with width")
+        raise InputError(
+            f"richness {r} is outside [0, 1/2], where training would vanish or blow up with width",
+            setting="richness",
+            value=r,
+            remedy="give r between 0 (lazy) and 1/2 (rich)",
+        )
     return r
 
 
-def with_decay(role: Role, scaling: Scaling, optimizer: str, kind: str) -> Scaling:
+def with_decay(role: Role, scaling: Scaling, rule: UpdateRule, kind: str) -> Scaling:
     """A row with the decay that keeps its effect the same at every size.
 
-    λ η rate constant where the decay is multiplied by the rate; λ constant where it is not; and where
-    Adam normalizes the sum of gradient and λ w, λ std as the gradient's entries.
+    λ η rate constant where the decay is multiplied by the rate, and in the gradient of an update proportional to it;
+    λ constant where it is independent of the rate; and where the optimizer normalizes the sum of gradient and λ w,
+    λ std as the gradient's entries.
     """
     decay = Power()
-    if kind == "coupled" and optimizer == "adam":
+    if kind == "coupled" and not rule.of(role).is_linear:
         decay = growth(scaling.epsilon, role) / growth(scaling.init, role)
     elif kind != "independent":
         decay = growth(scaling.rate, role) ** -1
@@ -257,5 +304,7 @@ def _role(name: Role | str) -> Role:
 
 def _at_least_one(name: str, value: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(f"{name} is {value!r}: it must be a whole number of at least 1")
+        raise InputError(
+            f"{name} is {value!r}", setting=name, value=value, remedy="it must be a whole number of at least 1"
+        )
     return value

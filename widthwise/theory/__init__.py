@@ -11,8 +11,10 @@ from ._conditioning import gauss_newton_rows as gauss_newton_rows
 from ._conditioning import gauss_newton_solve as gauss_newton_solve
 from ._conditioning import hessian_product as hessian_product
 from ._conditioning import spectrum as spectrum
+from ._exponents import own_movement as own_movement
 from ._exponents import predicted_depth_slopes as predicted_depth_slopes
 from ._exponents import predicted_errors as predicted_errors
+from ._exponents import predicted_own_movements as predicted_own_movements
 from ._exponents import predicted_slopes as predicted_slopes
 from ._exponents import predicted_vectors as predicted_vectors
 from ._gradient_limits import LimitCosines as LimitCosines

@@ -214,8 +214,11 @@ def dense_spectrum(matrices: Sequence[Float[Array, "_ _"]], precisions: Any) -> 
     eigenvalues = np.linalg.eigvalsh(np.asarray(activity_hessian(matrices, precisions), np.float64))
     if not eigenvalues[0] > ROUNDING * eigenvalues[-1]:
         raise InputError(
-            f"eigenvalues from {eigenvalues[0]:.1e} to {eigenvalues[-1]:.1e}: the smallest are rounding above a "
-            f"condition number of 1e14; use `spectrum`, which inverts without loss"
+            f"matrices have eigenvalues from {eigenvalues[0]:.1e} to {eigenvalues[-1]:.1e}: the smallest are rounding "
+            "above a condition number of 1e14",
+            setting="matrices",
+            value=eigenvalues[0],
+            remedy="use `spectrum`, which inverts without loss",
         )
     return eigenvalues
 
@@ -224,7 +227,12 @@ def _check(problem: Problem) -> None:
     refuse_decay(problem, "the Gauss-Newton Hessian")
     if problem.loss is not mse or problem.fixed_prediction:
         kind = "fixed predictions" if problem.fixed_prediction else f"the loss {problem.loss.__name__}"
-        raise InputError(f"the Gauss-Newton Hessian needs the loss mse and free predictions; got {kind}")
+        raise InputError(
+            f"problem has {kind}, which the Gauss-Newton Hessian does not cover",
+            setting="problem",
+            value=kind,
+            remedy="use the loss mse and free predictions",
+        )
 
 
 def _pull_rows(stage: AbstractStage, x: State, rows: State) -> State:

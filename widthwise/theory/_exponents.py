@@ -1,8 +1,8 @@
 """How fast every layer moves as the width M grows, counted from a table's exponents alone.
 
-An effective matrix W = M^-a w has entries M^-A, A = a + b. One step changes them by M^-C times the gradient
-∂/∂W, C = c + 2a (SGD), or by M^-C, C = c + a (Adam, whose direction has entries of order one). Gauge moves
-leave A and C alone. All else is counting; each symbol is an exponent of M:
+An effective matrix W = M^-a w has entries M^-A, A = a + b. One step changes it by M^-C u(∂/∂W, W), with
+C = c + (1 + q − p) a, u the optimizer's update, q and p its degrees in gradient and weight and s its aligned norm
+(`UpdateRule`). Gauge moves leave A and C alone. All else is counting; each symbol is an exponent of M:
 
     gain        g = 1/2 − A_hidden, an incoherent sum over M units; max(0, g) with a skip
     activities  h_1 = −A_input,   h_l = h_{l-1} + g,   f = h_{L-1} + 1/2 − A_output,   y − f: max(0, f)
@@ -10,8 +10,9 @@ leave A and C alone. All else is counting; each symbol is an exponent of M:
     growth      k = 0 for BP; for PC that of λ = γ_L (I + K)^-1 (y − f) beside y − f, K the curvature matrix:
                 k = γ_L − max(0, K),   K = max_{l<L} (γ_L − γ_l + 1 + 2 p_l), γ the precisions
     gradients   ∂/∂h_l = p_l + max(0, f) + k,   ∂/∂f = max(0, f) + k (− γ_L for an unweighted output loss)
-    own update  −C + gradient + 2 h_{l-1} + n (SGD),   −C + h_{l-1} + n (Adam): a coherent sum over the
-                fan-in, n = 1 where that grows with M, 0 in the first layer; of a bias h_{l-1} = n = 0
+    own update  −C + s + q (∂/∂W − its exponent under muP) − p (A − its exponent under muP) + h_{l-1} + n/2 − m/2, the
+                aligned norm times |x| over the square root of the fan-out: n, m = 1 where fan-in, fan-out grow with M;
+                −C + ∂/∂h_l + 2 h_{l-1} + n (SGD),   −C + h_{l-1} + n (Adam); of a bias h_{l-1} = n = 0
     passed on   Δh_{l-1} + g to a hidden layer;   Δh_{L-1} + 1 − A_output to the readout, a coherent sum:
                 Δh follows a gradient that W_output itself sent down (alignment exponent 1)
     movement    the largest of these
@@ -39,10 +40,10 @@ forward pass's order. Sources: arXiv 2404.19719, 2411.02001 (Theorem 4.2); docs/
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .._errors import InputError, unknown
-from ..parameterizations import TARGET, Parameterization, Role, width_exponent
+from ..parameterizations import TARGET, Parameterization, Role, UpdateRule, width_exponent
 
 ZERO, HALF = Fraction(0), Fraction(1, 2)
 FEEDBACKS = ("batch", "tied")
@@ -113,7 +114,7 @@ def predicted_errors(
     return tuple(g - (inner if index else first) for index, g in enumerate(flow.gradients))
 
 
-def predicted_vectors(
+def predicted_own_movements(
     table: Parameterization,
     *,
     depth: int = 4,
@@ -121,21 +122,40 @@ def predicted_vectors(
     fixed_prediction: bool = False,
     feedback: str | None = None,
 ) -> dict[Role, Fraction]:
-    """How far biases, gains and offsets alone move what their layer gives, at the inputs of the first forward pass.
+    """How far each role's tensors alone move what their layer gives, at the inputs of the first forward pass.
 
-    −C + ∂/∂h_l (SGD),   −C (Adam)
+        the own update of the module's docstring; of vectors −C + ∂/∂h_l (SGD),   −C (Adam)
 
-    **Arguments:** as in `predicted_slopes`. **Returns:** an exponent of M for every such role; of gains and offsets in
-    the readout it is 1/2 − r higher. **Raises:** `InputError`, as there.
+    **Arguments:** as in `predicted_slopes`. **Returns:** an exponent of M for every role but feedback's; where
+    activities grow or vanish from layer to layer that of the last hidden layer; of gains and offsets in the readout it
+    is 1/2 − r higher. **Raises:** `InputError`, as there.
+
+    >>> from widthwise.parameterization import parameterization
+    >>> own = predicted_own_movements(parameterization("sp"))
+    >>> [str(own[role]) for role in (Role.INPUT, Role.HIDDEN, Role.OUTPUT)]
+    ['-1/2', '1/2', '1']
+    """
+    flow = _flow(table, depth, residual, fixed_prediction, feedback)
+    below = flow.activities[-2] if len(flow.activities) > 1 else ZERO
+    weights = {
+        Role.INPUT: own_movement(table, Role.INPUT, flow.gradients[0], ZERO),
+        flow.inner: own_movement(table, flow.inner, flow.gradients[-1], below),
+        Role.OUTPUT: own_movement(table, Role.OUTPUT, flow.output_gradient, flow.activities[-1]),
+    }
+    vectors = dict.fromkeys((role for role in Role if role.is_bias or role.is_norm), flow.gradients[-1])
+    vectors[Role.OUTPUT_BIAS] = flow.output_gradient
+    return weights | {role: own_movement(table, role, gradient, ZERO) for role, gradient in vectors.items()}
+
+
+def predicted_vectors(table: Parameterization, **settings: Any) -> dict[Role, Fraction]:
+    """How far biases, gains and offsets alone move what their layer gives: of `predicted_own_movements` the vectors.
 
     >>> from widthwise.parameterization import parameterization
     >>> str(predicted_vectors(parameterization("ntp"))[Role.HIDDEN_BIAS])
     '-1/2'
     """
-    flow = _flow(table, depth, residual, fixed_prediction, feedback)
-    gradients = {role: flow.gradients[-1] for role in Role if role.is_bias or role.is_norm}
-    gradients[Role.OUTPUT_BIAS] = flow.output_gradient
-    return {role: _step(table, role, gradient) for role, gradient in gradients.items()}
+    own = predicted_own_movements(table, **settings)
+    return {role: exponent for role, exponent in own.items() if role.is_bias or role.is_norm}
 
 
 def predicted_depth_slopes(table: Parameterization, *, bias: bool = False) -> dict[str, Fraction]:
@@ -151,10 +171,10 @@ def predicted_depth_slopes(table: Parameterization, *, bias: bool = False) -> di
     """
 
     def step(role: Role) -> Fraction:
-        letters = table.scalings[role].letters(role)
-        if table.optimizer == "sgd":
-            return gradient(role) - letters["c_depth"] - 2 * letters["a_depth"]
-        return -letters["c_depth"] - letters["a_depth"]
+        letters, (q, p, *_) = table.scalings[role].letters(role), table.rule.of(role).facts
+        entries = -letters["a_depth"] - letters["b_depth"]
+        change = letters["c_depth"] + table.rule.gauge_degree(role) * letters["a_depth"]
+        return q * gradient(role) + p * entries - change
 
     def gradient(role: Role) -> Fraction:
         weighted = table.algorithm == "pc" and not (role.is_output and table.output_loss == "unweighted")
@@ -207,7 +227,9 @@ def _flow(table: Parameterization, depth: int, residual: bool, fixed_prediction:
 
 def _check(depth: int, feedback: str | None) -> None:
     if isinstance(depth, bool) or not isinstance(depth, int) or depth < 2:
-        raise InputError(f"depth is {depth!r}: it must be a whole number of at least 2")
+        raise InputError(
+            f"depth is {depth!r}", setting="depth", value=depth, remedy="it must be a whole number of at least 2"
+        )
     if feedback not in (None, *FEEDBACKS):
         raise unknown("feedback", str(feedback), FEEDBACKS)
 
@@ -243,13 +265,35 @@ def _growth(
 
 def _own_movement(table: Parameterization, role: Role, gradient: Fraction, below: Fraction, bias: bool) -> Fraction:
     """How far a layer's own update moves its output, given ∂/∂h_l and h_{l-1}."""
-    weight = _step(table, role, gradient + below) + below + int(role.grows_with_fan_in)
-    return max(weight, _step(table, BIASES[role], gradient)) if bias else weight
+    weight = own_movement(table, role, gradient, below)
+    return max(weight, own_movement(table, BIASES[role], gradient, ZERO)) if bias else weight
 
 
-def _step(table: Parameterization, role: Role, gradient: Fraction) -> Fraction:
-    """The entries of a tensor's effective change by one step, given those of its effective gradient."""
-    letters = table.scalings[role].letters(role)
-    if table.optimizer == "sgd":
-        return gradient - letters["c"] - 2 * letters["a"]
-    return -letters["c"] - letters["a"]
+def own_movement(
+    table: Parameterization, role: Role, gradient: Fraction, below: Fraction, rule: UpdateRule | None = None
+) -> Fraction:
+    """How far one step of a role's tensors alone moves what their layer gives, as an exponent of M.
+
+        −C + s + q (∂/∂h_l + h_{l-1} − g_0) + p (−A − w_0) + h_{l-1} + n/2 − m/2
+
+    with g_0 and w_0 the exponents of gradients and weights under muP and backprop, at which s is given.
+
+    **Arguments:** `table`; `role`; `gradient`: ∂/∂h_l; `below`: h_{l-1}, 0 for vectors; `rule`: the optimizer, if not
+    the table's own (feedback may have another).
+    """
+    whole = table.rule if rule is None else rule
+    own, letters = whole.of(role), table.scalings[role].letters(role)
+    norm, _ = own.norm(role)
+    q, p = own.facts[:2]
+    fan_in, fan_out = int(role.grows_with_fan_in), 0 if role.is_output else 1
+    change = letters["c"] + whole.gauge_degree(role) * letters["a"]
+    canonical = Fraction(0 if role.is_output else -1)
+    weight = _entries(table, role) + Fraction(fan_in, 2) * (2 if role is Role.OUTPUT else 1)
+    return (
+        -change
+        + norm
+        + q * (gradient + below - canonical)
+        + p * (ZERO if role.is_bias else weight)
+        + below
+        + Fraction(fan_in - fan_out, 2)
+    )

@@ -171,7 +171,12 @@ def single_sweep_errors(
     [0.5, 1.5]
     """
     if len(steps) != len(matrices) - 1:
-        raise InputError(f"{len(steps)} steps for {len(matrices) - 1} hidden layers: give one for each")
+        raise InputError(
+            f"{len(steps)} steps for {len(matrices) - 1} hidden layers",
+            setting="steps",
+            value=len(steps),
+            remedy="give one for each",
+        )
     moves = [misfit_of(matrices, x, y)]
     for A, precision, step in zip(matrices[:0:-1], precisions[:0:-1], steps[::-1], strict=True):
         moves.append(step * precision * moves[-1] @ A)

@@ -41,11 +41,13 @@ def expected_curvature(depth: int, width: int, *, residual: bool = True, output_
     """
     _check(depth)
     if width < 1:
-        raise InputError(f"width is {width}: it must be at least 1")
+        raise InputError(f"width is {width}", setting="width", value=width, remedy="it must be at least 1")
     layers = depth * ((1 + 1 / depth) ** (depth - 1) - 1) if residual else depth - 1
     return output_precision * layers / width
 
 
 def _check(depth: int) -> None:
     if depth < 2:
-        raise InputError(f"depth is {depth}: a network has at least 2 weight layers")
+        raise InputError(
+            f"depth is {depth}", setting="depth", value=depth, remedy="a network has at least 2 weight layers"
+        )

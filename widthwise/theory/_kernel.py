@@ -92,7 +92,12 @@ def kernel_flow(
     [1.0, 1.0]
     """
     if not time >= 0 or (steps is not None and (steps < 1 or math.isinf(time))):
-        raise InputError(f"time {time}, steps {steps}: expected a time of at least 0, finite and with a step if any")
+        raise InputError(
+            f"time {time}, steps {steps}",
+            setting="time",
+            value=time,
+            remedy="expected a time of at least 0, finite and with a step if any",
+        )
     eigenvalues, vectors = jnp.linalg.eigh(kernel)
     floor = ROUNDING * eigenvalues[-1]
     safe = jnp.where(eigenvalues > floor, eigenvalues, 1.0)

@@ -43,11 +43,14 @@ def effective_matrices(network: Network) -> list[Float[Array, "_ _"]]:
     for segment in network.segments:
         stage = segment.stages
         if not isinstance(stage, Dense) or not stage.is_linear or stage.linear.bias is not None:
+            kind = type(stage).__name__
             raise InputError(
-                "the closed forms need linear activations and no biases; "
-                "build the network with activation='linear' and bias=False"
+                f"network has a stage {kind} with an activation or a bias; the closed forms have neither",
+                setting="network",
+                value=kind,
+                remedy="build it with activation='linear' and bias=False",
             )
-        weight = stage.linear.multiplier * stage.linear.weight
+        weight = stage.linear.multiplier.value[:, None, None] * stage.linear.weight
         matrices.extend(weight + jnp.eye(weight.shape[-1], dtype=weight.dtype) if stage.residual else weight)
     return matrices
 
