@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from refusals import refused
 
-from widthwise._errors import InputError
-from widthwise._loss import mse
+from widthwise import mse
 from widthwise.algorithms import (
     Backprop,
     Batch,
@@ -21,10 +21,23 @@ from widthwise.algorithms import (
     local_gradients,
 )
 from widthwise.inference import ErrorDescent
-from widthwise.network import Network, Segment, calibrated, cnn, forward, mlp, residual_cnn, stage_at, vgg
-from widthwise.network._convolution_stages import Norm, gathered, pooled
-from widthwise.network._layer import Convolution
+from widthwise.network import (
+    Convolution,
+    Network,
+    Norm,
+    Segment,
+    calibrated,
+    cnn,
+    forward,
+    gathered,
+    mlp,
+    pooled,
+    residual_cnn,
+    stage_at,
+    vgg,
+)
 from widthwise.parameterizations import Role, parameterization
+from widthwise.training import init_learner, prepared
 
 KEY = jax.random.key(5)
 TABLE = parameterization("mup", base_width=4)
@@ -96,7 +109,7 @@ def test_norms_by_their_formula():
     # Frozen: what another batch gives depends on nothing but itself, and no gradient sees the statistics.
     one = batch(jnp.asarray(x[:1]))
     np.testing.assert_allclose(one, expected[:1], rtol=1e-12)
-    slope = jax.grad(lambda norm: jnp.sum(norm(jnp.asarray(x)) ** 2))(batch)
+    slope = eqx.filter_grad(lambda norm: jnp.sum(norm(jnp.asarray(x)) ** 2))(batch)
     assert not np.any(slope.mean)
     assert not np.any(slope.variance)
     assert np.any(slope.gain)
@@ -200,7 +213,7 @@ def test_a_branchs_norm_carries_depth_in_its_rate_alone():
         held = built.scalings.segments[1].stages.before.norm.gain
         assert (held.role, held.rate) == (Role.BRANCH_NORM, pytest.approx(expected))
         norm = built.network.segments[1].stages.before.norm
-        np.testing.assert_array_equal(norm.multiplier * norm.gain, 1.0)
+        np.testing.assert_array_equal(norm.multiplier.value[:, None] * norm.gain, 1.0)
 
 
 def test_batch_statistics_are_measured_and_never_learned():
@@ -260,8 +273,8 @@ def test_trained_feedback_undoes_stride_and_pooling(settings):
     """Its states have the shape of the layer below, and reconstruct it better as it learns."""
     built, batch = network_of("cnn", **settings), batch_of(4)
     rule = TargetPropagation(TrainedFeedback(optimizer="adam", rate=0.01, steps=150, noise=0.0))
-    learner = rule.init(built, key=KEY)
-    trained = eqx.filter_jit(rule.prepare)(learner, batch, key=KEY)
+    learner = init_learner(rule, built, key=KEY)
+    trained = eqx.filter_jit(prepared)(rule, learner, batch, key=KEY)
     infer = eqx.filter_jit(rule.infer)
     missed = [float(infer(held, batch, mse, key=KEY).metrics["reconstruction"]) for held in (learner, trained)]
     # A map to nothing misses by 1.
@@ -276,58 +289,58 @@ def test_the_way_back_from_an_image_by_hand():
     z = draw(2, 2, 2, 4)
     enlarged = np.repeat(np.repeat(np.asarray(z), 2, axis=1), 2, axis=2)
     weight = np.asarray(way.linear.weight)
-    np.testing.assert_allclose(way(z), way.linear.multiplier * plain(enlarged, weight, 1), rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(way(z), way.linear.multiplier.value * plain(enlarged, weight, 1), rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("make", "expected"),
     [
-        (lambda: cnn(SHAPE, 0, 3, table=TABLE, key=KEY), "channels is 0"),
-        (lambda: cnn((0, 8, 1), 4, 3, table=TABLE, key=KEY), "image height is 0"),
-        (lambda: cnn((8, 8), 4, 3, table=TABLE, key=KEY), r"image_shape is \(8, 8\)"),
-        (lambda: cnn(SHAPE, 4, 3, depth=1, table=TABLE, key=KEY), "depth is 1"),
-        (lambda: cnn(SHAPE, 4, 3, stride=0, table=TABLE, key=KEY), "stride is 0"),
-        (lambda: cnn(SHAPE, 4, 3, depth=6, pool="max", table=TABLE, key=KEY), "fewer strides and poolings"),
+        (lambda: cnn(SHAPE, 0, 3, table=TABLE, key=KEY), ("channels", 0)),
+        (lambda: cnn((0, 8, 1), 4, 3, table=TABLE, key=KEY), ("image height", 0)),
+        (lambda: cnn((8, 8), 4, 3, table=TABLE, key=KEY), ("image_shape", (8, 8))),
+        (lambda: cnn(SHAPE, 4, 3, depth=1, table=TABLE, key=KEY), ("depth", 1)),
+        (lambda: cnn(SHAPE, 4, 3, stride=0, table=TABLE, key=KEY), ("stride", 0)),
+        (lambda: cnn(SHAPE, 4, 3, depth=6, pool="max", table=TABLE, key=KEY), ("image", "1 x 1")),
         (
             lambda: cnn(SHAPE, 4, 3, depth=6, stride=2, table=TABLE, key=KEY),
-            "layer 4 has stride 2 on an image of 2 x 1",
+            ("stride", 2),
         ),
-        (lambda: vgg(SHAPE, 4, 3, depth=6, table=TABLE, key=KEY), "vgg has the styles 5, 7, 9, 11"),
-        (lambda: vgg((8, 8, 1), 4, 3, depth=9, table=TABLE, key=KEY), "meets an image of 1 x 1 pixels"),
-        (lambda: vgg(SHAPE, ["M", 4], 3, table=TABLE, key=KEY), "each 'M' follows a convolution"),
-        (lambda: vgg(SHAPE, [4, "P"], 3, table=TABLE, key=KEY), "'P' is neither"),
-        (lambda: vgg(SHAPE, [], 3, table=TABLE, key=KEY), "channels are empty"),
-        (lambda: vgg(SHAPE, [4, -1], 3, table=TABLE, key=KEY), "channels is -1"),
-        (lambda: vgg(SHAPE, [4, "M"], 3, pool="none", table=TABLE, key=KEY), "ask for pooling"),
-        (lambda: vgg(SHAPE, [4, 4], 3, pool="avg", table=TABLE, key=KEY), "never pool: write 'M'"),
-        (lambda: vgg(SHAPE, [4, 4], 3, depth=5, table=TABLE, key=KEY), "have 3 weight layers"),
-        (lambda: cnn(SHAPE, 4, 3, pool="mean", table=TABLE, key=KEY), "unknown pooling 'mean'"),
-        (lambda: cnn(SHAPE, 4, 3, readout="flat", table=TABLE, key=KEY), "'flatten'"),
-        (lambda: cnn(SHAPE, 4, 3, norm="bach", table=TABLE, key=KEY), "'batch'"),
-        (lambda: residual_cnn(SHAPE, 4, 3, depth=4, state="post", table=TABLE, key=KEY), "carries pre-activations"),
-        (lambda: network_of("cnn").network(draw(2, 144)), r"reads images of shape \(batch, 9, 8, 2\)"),
-        (lambda: network_of("cnn").network(draw(2, 8, 9, 2)), r"the input's shape is \(2, 8, 9, 2\)"),
+        (lambda: vgg(SHAPE, 4, 3, depth=6, table=TABLE, key=KEY), ("depth", 6)),
+        (lambda: vgg((8, 8, 1), 4, 3, depth=9, table=TABLE, key=KEY), ("image", "1 x 1")),
+        (lambda: vgg(SHAPE, ["M", 4], 3, table=TABLE, key=KEY), ("channels", ["M", 4])),
+        (lambda: vgg(SHAPE, [4, "P"], 3, table=TABLE, key=KEY), ("channels", [4, "P"])),
+        (lambda: vgg(SHAPE, [], 3, table=TABLE, key=KEY), ("channels", [])),
+        (lambda: vgg(SHAPE, [4, -1], 3, table=TABLE, key=KEY), ("channels", -1)),
+        (lambda: vgg(SHAPE, [4, "M"], 3, pool="none", table=TABLE, key=KEY), ("pool", "none")),
+        (lambda: vgg(SHAPE, [4, 4], 3, pool="avg", table=TABLE, key=KEY), ("pool", "avg")),
+        (lambda: vgg(SHAPE, [4, 4], 3, depth=5, table=TABLE, key=KEY), ("depth", 5)),
+        (lambda: cnn(SHAPE, 4, 3, pool="mean", table=TABLE, key=KEY), ("pooling", "mean")),
+        (lambda: cnn(SHAPE, 4, 3, readout="flat", table=TABLE, key=KEY), ("readout", "flat")),
+        (lambda: cnn(SHAPE, 4, 3, norm="bach", table=TABLE, key=KEY), ("normalization", "bach")),
+        (lambda: residual_cnn(SHAPE, 4, 3, depth=4, state="post", table=TABLE, key=KEY), ("state", "post")),
+        (lambda: network_of("cnn").network(draw(2, 144)), ("input", (2, 144))),
+        (lambda: network_of("cnn").network(draw(2, 8, 9, 2)), ("input", (2, 8, 9, 2))),
         (
             lambda: mlp(144, 4, 3, depth=3, table=TABLE, key=KEY).network(draw(2, *SHAPE)),
-            r"shape is \(2, 9, 8, 2\): this network reads rows of shape \(batch, 144\); reshape it",
+            ("input", (2, 9, 8, 2)),
         ),
     ],
 )
-def test_what_is_refused(make, words):
-    with pytest.raises(InputError, match=words):
+def test_what_is_refused(make, expected):
+    with refused(*expected):
         make()
 
 
 def test_feedback_that_has_no_way_down_is_refused():
     batch = batch_of(2)
-    for kind, settings, feedback, words in [
-        ("residual", {}, TrainedFeedback(), "residual, and trained feedback"),
-        ("residual", {}, TiedFeedback(), "no transposed map"),
-        ("vgg", {}, TiedFeedback(), "max pooling has no transposed map"),
-        ("vgg", {"pool": "avg", "norm": "layer"}, TiedFeedback(), "no transposed map"),
+    for kind, settings, feedback, expected in [
+        ("residual", {}, TrainedFeedback(), ("feedback", "residual")),
+        ("residual", {}, TiedFeedback(), ("stage", "Convolved")),
+        ("vgg", {}, TiedFeedback(), ("pool", "max")),
+        ("vgg", {"pool": "avg", "norm": "layer"}, TiedFeedback(), ("stage", "Readout")),
     ]:
         rule = TargetPropagation(feedback)
-        with pytest.raises(InputError, match=words):
+        with refused(*expected):
             eqx.filter_eval_shape(
                 lambda rule=rule, kind=kind, settings=settings: (
                     rule.infer(rule.init(network_of(kind, **settings), key=KEY), batch, mse, key=KEY).prediction

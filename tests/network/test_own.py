@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from refusals import refused
 
 import widthwise as ww
-from widthwise._errors import InputError
 from widthwise.network import mlp, own_network
 from widthwise.parameterizations import parameterization
 
@@ -94,9 +94,9 @@ def test_a_chain_of_linear_modules_is_an_mlp():
     key = jax.random.key(0)
     own = own_network(linear, 8, 16, table=MUP, key=key)
     ours = mlp(8, 16, 3, depth=3, activation="linear", table=MUP, key=key)
-    leaves = jax.tree.leaves(eqx.filter(own.network, eqx.is_array))
-    network = jax.tree.unflatten(jax.tree.structure(eqx.filter(ours.network, eqx.is_array)), leaves)
-    network = eqx.combine(network, eqx.filter(ours.network, eqx.is_array, inverse=True))
+    leaves = jax.tree.leaves(eqx.filter(own.network, eqx.is_inexact_array))
+    arrays, static = eqx.partition(ours.network, eqx.is_inexact_array)
+    network = eqx.combine(jax.tree.unflatten(jax.tree.structure(arrays), leaves), static)
     batch = ww.Batch(jax.random.normal(key, (6, 8)), jnp.ones((6, 3)))
     rule = ww.PredictiveCoding(ww.ErrorDescent(iterations=3))
     gradient = eqx.filter_jit(lambda held: rule.grads(ww.Learner(held), batch, ww.mse, key=key)[0])
@@ -146,28 +146,30 @@ def between(kind):
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("make", "setting", "value"),
     [
-        (between(Pair), r"stage 2 \(Pair\) returned a tuple: a stage returns one array"),
-        (between(Dropped), r"stage 2 \(Dropped\) cannot be called with one example of shape \(32,\).*dropout"),
+        (between(Pair), "stage", "Pair"),
+        (between(Dropped), "stage", "Dropped"),
         (
             between(lambda width, key: eqx.nn.BatchNorm(width, "batch", mode="ema")),
-            r"stage 2 \(BatchNorm\).*layers with state are not supported",
+            "stage",
+            "BatchNorm",
         ),
         (
             bottleneck,
-            r"array 1\.weight, of shape \(5, 32\) and \(5, 64\).*several roles.*roles=\{'1\.weight': 'input'\}",
+            "array",
+            "1.weight",
         ),
-        (uneven, r"array 0\.weight.*not in proportion"),
-        (embedding, r"stage 1 \(Lambda\) has no arrays"),
-        (growing, "prediction has shape.*end with a stage whose output does not grow"),
-        (lambda width, key: make(width, key)[:1], "1 stages"),
-        (lambda width, key: make(width, key, blocks=width // 16), "2 stages|4 stages|stages at width 32"),
+        (uneven, "array", "0.weight"),
+        (embedding, "stage", "Lambda"),
+        (growing, "make", [(32,), (64,)]),
+        (lambda width, key: make(width, key)[:1], "make", 1),
+        (lambda width, key: make(width, key, blocks=width // 16), "make", [4, 6]),
     ],
     ids=["pair", "dropout", "state", "bottleneck", "uneven", "no arrays", "growing", "one stage", "other stages"],
 )
-def test_what_is_ambiguous_is_refused(make, words):
-    with pytest.raises(InputError, match=words):
+def test_what_is_ambiguous_is_refused(make, setting, value):
+    with refused(setting, value):
         own_network(make, 8, 32, table=MUP, key=jax.random.key(0))
 
 
@@ -175,9 +177,9 @@ def test_roles_settle_what_is_ambiguous():
     roles = {"1.weight": "output", "1.bias": "output_bias"}
     found = own_network(bottleneck, 8, 32, table=MUP, key=jax.random.key(0), roles=roles)
     assert [str(leaf.role) for leaf in jax.tree.leaves(found.scalings)][2] == "output"
-    with pytest.raises(InputError, match=r"'0\.wieght': did you mean '0\.weight'"):
+    with refused("array in roles", "0.wieght"):
         built(roles={"0.wieght": "output"})
-    with pytest.raises(InputError, match="'output'"):
+    with refused("role", "outptu"):
         own_network(bottleneck, 8, 32, table=MUP, key=jax.random.key(0), roles={"1.weight": "outptu"})
 
 

@@ -2,7 +2,12 @@
 
 from ._build import STATES as STATES
 from ._build import Built as Built
+from ._build import Factors as Factors
+from ._build import FeedbackRow as FeedbackRow
 from ._build import LeafScaling as LeafScaling
+from ._build import factors_of as factors_of
+from ._build import normals as normals
+from ._chain import BLOCKS as BLOCKS
 from ._chain import Network as Network
 from ._chain import Segment as Segment
 from ._chain import calibrated as calibrated
@@ -19,7 +24,10 @@ from ._convolution_stages import NORMS as NORMS
 from ._convolution_stages import POOLS as POOLS
 from ._convolution_stages import READOUTS as READOUTS
 from ._convolution_stages import Convolved as Convolved
+from ._convolution_stages import Norm as Norm
 from ._convolution_stages import Readout as Readout
+from ._convolution_stages import gathered as gathered
+from ._convolution_stages import pooled as pooled
 from ._convolutional import cnn as cnn
 from ._convolutional import residual_cnn as residual_cnn
 from ._convolutional import vgg as vgg
@@ -27,11 +35,16 @@ from ._dense import mlp as mlp
 from ._dense import residual_mlp as residual_mlp
 from ._equinox_modules import Own as Own
 from ._equinox_modules import own_network as own_network
+from ._factor import Factor as Factor
+from ._factor import cast as cast
+from ._factor import with_factors as with_factors
+from ._factor import without_factors as without_factors
 from ._feedback_weights import Feedback as Feedback
 from ._feedback_weights import feedback as feedback
 from ._feedback_weights import trained_feedback as trained_feedback
 from ._layer import ACTIVATIONS as ACTIVATIONS
 from ._layer import MATMULS as MATMULS
+from ._layer import Convolution as Convolution
 from ._layer import Linear as Linear
 from ._layer import activation as activation
 from ._stage import AbstractStage as AbstractStage

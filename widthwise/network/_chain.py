@@ -12,9 +12,10 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from .._errors import InputError
+from ._factor import Factor, as_factor
 from ._stage import AbstractStage, State
 from ._states import States, above
 
@@ -26,12 +27,22 @@ class Segment(eqx.Module):
     """A run of identical stages stacked along depth.
 
     **Arguments:** `stages`: one stage whose arrays carry a leading axis of depth; `depth`: its length;
-    `precision`: the parameterization's factor on γ_l for these layers, relative to the base.
+    `precision`: the parameterization's factor on γ_l for these layers, relative to the base (`Factor`).
     """
 
     stages: AbstractStage
     depth: int = eqx.field(static=True)
-    precision: float = eqx.field(static=True, default=1.0)
+    precision: Factor
+
+    def __init__(self, stages: AbstractStage, depth: int, precision: float | Factor = 1.0) -> None:
+        self.stages, self.depth = stages, depth
+        self.precision = as_factor(precision, (), _dtype(stages))
+
+
+def _dtype(tree: Any) -> Any:
+    """The float type of the first array; JAX's own where there is none."""
+    leaves = jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))
+    return leaves[0].dtype if leaves else None
 
 
 class Network(eqx.Module):
@@ -52,7 +63,10 @@ class Network(eqx.Module):
         depths = [segment.depth for segment in self.segments]
         if len(depths) < 2 or depths[0] != 1 or depths[-1] != 1:
             raise InputError(
-                f"a network has an input stage and a readout, each a segment of depth 1; got depths {depths}"
+                f"the segments have depths {depths}",
+                setting="segments",
+                value=depths,
+                remedy="a network has an input stage and a readout, each a segment of depth 1",
             )
 
     @property
@@ -73,11 +87,15 @@ class Network(eqx.Module):
     @property
     def dtype(self) -> Any:
         """The float type of the weights."""
-        return jax.tree.leaves(eqx.filter(self.segments[0], eqx.is_inexact_array))[0].dtype
+        return _dtype(self.segments[0])
 
-    def __call__(self, x: Float[Array, "batch *in"]) -> Float[Array, "batch out"]:
-        """The prediction f of the forward pass."""
-        return forward(self, x)[-1][0]
+    def __call__(self, x: Any) -> Any:
+        """The prediction f of the forward pass, (batch, out), of inputs (batch, ...).
+
+        A network of labels, as `Built.roles` is one, returns itself for a network: optax asks a tree of labels that can
+        be called which labels the parameters have.
+        """
+        return self if isinstance(x, Network) else forward(self, x)[-1][0]
 
 
 def sweep(
@@ -147,8 +165,11 @@ def _check_input(network: Network, x: State) -> None:
     if isinstance(x, Array) and x.shape[1:] != network.in_shape:
         wants = "images" if network.image_shape is not None else "rows"
         raise InputError(
-            f"the input's shape is {x.shape}: this network reads {wants} of shape (batch, "
-            f"{', '.join(map(str, network.in_shape))}); reshape it, or build the network for it"
+            f"the input's shape is {x.shape}",
+            setting="input",
+            value=x.shape,
+            remedy=f"this network reads {wants} of shape (batch, {', '.join(map(str, network.in_shape))}); "
+            f"reshape it, or build the network for it",
         )
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._errors import InputError, unknown
+from ._factor import Factor, as_factor
 from ._layer import Convolution, Linear, activation
 from ._stage import AbstractStage, State
 
@@ -34,9 +35,20 @@ class Norm(eqx.Module):
 
     gain: Float[Array, "*depth channels"]
     offset: Float[Array, "*depth channels"]
-    mean: Float[Array, "*depth channels"] | None = None
-    variance: Float[Array, "*depth channels"] | None = None
-    multiplier: float = eqx.field(static=True, default=1.0)
+    mean: Float[Array, "*depth channels"] | None
+    variance: Float[Array, "*depth channels"] | None
+    multiplier: Factor
+
+    def __init__(
+        self,
+        gain: Float[Array, "*depth channels"],
+        offset: Float[Array, "*depth channels"],
+        mean: Float[Array, "*depth channels"] | None = None,
+        variance: Float[Array, "*depth channels"] | None = None,
+        multiplier: float | Factor = 1.0,
+    ) -> None:
+        self.gain, self.offset, self.mean, self.variance = gain, offset, mean, variance
+        self.multiplier = as_factor(multiplier, gain.shape[:-1], gain.dtype)
 
     def __call__(self, x: Image) -> Image:
         if self.mean is None or self.variance is None:
@@ -210,7 +222,12 @@ class Restored(AbstractStage):
 
 def _transposed(linear: Callable[[Array], Array], pools: tuple[str, ...], z: Array, like: Image) -> Image:
     if "max" in pools:
-        raise InputError("max pooling has no transposed map: use average pooling, or the feedback 'ridge'")
+        raise InputError(
+            "max pooling has no transposed map",
+            setting="pool",
+            value="max",
+            remedy="use average pooling, or the feedback 'ridge'",
+        )
     return jax.linear_transpose(linear, like)(z)[0]
 
 

@@ -8,22 +8,19 @@ Source: docs/theory.md F.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from .._errors import InputError, expect, unknown
-from ..parameterizations import Parameterization
-from ._build import STATES, Built, at_least
-from ._chain import Network
-from ._convolution_stages import NORMS, POOLS, READOUTS
-from ._image_layers import LayerMaker, Step
-from ._layer import ACTIVATIONS, MATMULS
+from ..parameterizations import Parameterization, Role
+from ._build import NO_BIAS, STATES, Built, Layer, Made, Tensor, assembled, at_least, normals, ones
+from ._convolution_stages import NORMS, POOLS, READOUTS, Between, Convolved, Norm, Readout
+from ._dense import affine
+from ._layer import ACTIVATIONS, MATMULS, Convolution
 
+KERNEL = 3
 POOLING = "M"
 # VGG by its number of weight layers: multiples of the width, and where it pools.
 STYLES: dict[int, tuple[int | str, ...]] = {
@@ -32,6 +29,17 @@ STYLES: dict[int, tuple[int | str, ...]] = {
     9: (1, 1, "M", 2, 2, "M", 4, 4, "M", 4, 4, "M"),
     11: (1, 1, "M", 2, 2, "M", 4, 4, 4, "M", 4, 4, 4, "M"),
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """`count` convolutions alike: their channels, stride, and whether pooling follows."""
+
+    channels: int
+    stride: int = 1
+    pools: bool = False
+    count: int = 1
+    residual: bool = False
 
 
 def cnn(
@@ -59,6 +67,7 @@ def cnn(
 
     **Raises:** `InputError` for sizes below 1, images too small for all strides and poolings, and unknown names.
 
+    >>> import jax, jax.numpy as jnp
     >>> from widthwise.parameterization import parameterization
     >>> built = cnn((8, 8, 1), 16, 10, table=parameterization("mup"), key=jax.random.key(0))
     >>> built.network(jnp.zeros((5, 8, 8, 1))).shape
@@ -92,6 +101,7 @@ def vgg(
     **Raises:** `InputError` as in `cnn`, for a depth that has no style or is not that of the channels, and a kind of
     pooling for channels that do not pool.
 
+    >>> import jax, jax.numpy as jnp
     >>> from widthwise.parameterization import parameterization
     >>> built = vgg((28, 28, 1), 16, 10, table=parameterization("mup"), key=jax.random.key(0))
     >>> [segment.stages.linear.weight.shape[-1] for segment in built.network.segments[:-1]]
@@ -101,27 +111,51 @@ def vgg(
     if isinstance(channels, int):
         style = 5 if depth is None else depth
         if style not in STYLES:
-            raise InputError(f"depth is {depth}: vgg has the styles {', '.join(map(str, STYLES))}, or give channels")
+            raise InputError(
+                f"depth is {depth}",
+                setting="depth",
+                value=depth,
+                remedy=f"vgg has the styles {', '.join(map(str, STYLES))}, or give channels",
+            )
         at_least("width", channels, 1)
         channels = [part if isinstance(part, str) else part * channels for part in STYLES[style]]
     if pool is not None and (pool == "none") == (POOLING in channels):
-        asks = "ask for pooling ('M'): use 'max' or 'avg'" if pool == "none" else "never pool: write 'M' where they do"
-        raise InputError(f"pool is {pool!r}, and the channels {list(channels)} {asks}")
+        never = pool != "none"
+        asks = "never pool" if never else "ask for pooling ('M')"
+        remedy = "write 'M' where they do" if never else "use 'max' or 'avg'"
+        raise InputError(
+            f"pool is {pool!r}, and the channels {list(channels)} {asks}", setting="pool", value=pool, remedy=remedy
+        )
     steps: list[Step] = []
     for part in channels:
         if part == POOLING:
             if not steps or steps[-1].pools:
-                raise InputError(f"channels {list(channels)}: each 'M' follows a convolution")
+                raise InputError(
+                    f"channels {list(channels)} pool twice, or before a convolution",
+                    setting="channels",
+                    value=list(channels),
+                    remedy="each 'M' follows a convolution",
+                )
             steps[-1] = dataclasses.replace(steps[-1], pools=True)
         elif isinstance(part, str):
-            raise InputError(f"channels {list(channels)}: {part!r} is neither a number nor 'M'")
+            raise InputError(
+                f"channels {list(channels)}: {part!r} is neither a number nor 'M'",
+                setting="channels",
+                value=list(channels),
+                remedy="give a list like [16, 'M', 32]",
+            )
         else:
             steps.append(Step(part, 1 if steps else stride))
     if not steps:
-        raise InputError("channels are empty: vgg needs at least one convolution")
+        raise InputError(
+            "channels are empty", setting="channels", value=list(channels), remedy="vgg needs at least one convolution"
+        )
     if depth is not None and depth != len(steps) + 1:
         raise InputError(
-            f"depth is {depth}: channels {list(channels)} and a readout have {len(steps) + 1} weight layers"
+            f"depth is {depth}, and the channels {list(channels)} and a readout have {len(steps) + 1} weight layers",
+            setting="depth",
+            value=depth,
+            remedy="leave depth out",
         )
     return _network(image_shape, steps, out_size, pool="max" if pool is None else pool, **settings)
 
@@ -145,6 +179,7 @@ def residual_cnn(
     **Arguments, raises:** as in `cnn`; `depth`: L = branches + 2; `stride`: of the first convolution; `pool`: before
     the readout.
 
+    >>> import jax, jax.numpy as jnp
     >>> from widthwise.parameterization import parameterization
     >>> built = residual_cnn((8, 8, 1), 16, 10, depth=10, table=parameterization("mupc"), key=jax.random.key(0))
     >>> [segment.depth for segment in built.network.segments]
@@ -153,7 +188,12 @@ def residual_cnn(
     at_least("depth", depth, 2)
     at_least("stride", stride, 1)
     if state != "pre":
-        raise InputError(f"state {state!r}: residual_cnn carries pre-activations; use state 'pre', or cnn")
+        raise InputError(
+            f"state {state!r}: residual_cnn carries pre-activations",
+            setting="state",
+            value=state,
+            remedy="use state 'pre', or cnn",
+        )
     steps = [Step(width, stride)]
     if depth > 2:
         steps.append(Step(width, 1, False, depth - 2, residual=True))
@@ -196,28 +236,117 @@ def _network(
     height, width, colors = _checked(image_shape)
     left = _pixels(height, width, steps)
     pixels = left if readout == "flatten" else 1
-    depth = sum(step.count for step in steps) + 1
-    dtype = jnp.zeros(()).dtype if dtype is None else dtype
-    maker = LayerMaker(table, depth, activation, bias, gain, dtype, matmul, pool, norm)
-    keys = jax.random.split(key, len(steps) + 1)
+    alike = _Kind(activation, bias, gain, matmul, pool, norm)
     channels, waits = colors, False
-    made = []
-    for index, (step, draw) in enumerate(zip(steps, keys[:-1], strict=True)):
+    layers = []
+    for index, step in enumerate(steps):
         # Of pre-activations, what follows a convolution belongs to the layer that reads it.
         before = index > 0 and state == "pre"
-        made.append(maker.convolved(channels, step, index == 0, before, waits, state == "post", draw))
+        layers.append(alike.convolved(channels, step, index == 0, before, waits, state == "post"))
         channels, waits = step.channels, step.pools
-    made.append(maker.readout(channels, pixels, out_size, readout, state == "pre", waits, keys[-1]))
-    segments, labels, used = zip(*made, strict=True)
-    network = Network(segments, height * width * colors, out_size, (height, width, colors))
-    arrays = eqx.filter(network, eqx.is_array)
-    return Built(network, eqx.tree_at(lambda n: n.segments, arrays, labels), table, used)
+    layers.append(alike.readout(channels, pixels, out_size, readout, state == "pre", waits))
+    return assembled(
+        layers,
+        table,
+        depth=sum(step.count for step in steps) + 1,
+        in_size=height * width * colors,
+        out_size=out_size,
+        image_shape=(height, width, colors),
+        key=key,
+        dtype=dtype,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kind:
+    """What all layers of a network share."""
+
+    activation: str
+    bias: bool
+    gain: float
+    matmul: str
+    pool: str
+    norm: str
+
+    def convolved(self, fan_in: int, step: Step, first: bool, before: bool, waits: bool, after: bool) -> Layer:
+        """Convolutions in a row. `waits`: the layer below left its pooling to this one."""
+        role = Role.INPUT if first else Role.BRANCH if step.residual else Role.HIDDEN
+        bias_role = Role.BRANCH_BIAS if step.residual else Role.HIDDEN_BIAS
+        norm_role = Role.BRANCH_NORM if step.residual else Role.NORM
+        fans = (fan_in, step.channels)
+        width = fan_in if role.grows_with_fan_in else step.channels
+        std = (1.0 if first else self.gain) / KERNEL
+        shape = (KERNEL, KERNEL, fan_in, step.channels)
+        summed = 1 if first else KERNEL**2
+        tensors = {"weight": Tensor(role, fans, width, shape, std, normals, summed, fan_out_axis=-1)}
+        if self.bias:
+            tensors["bias"] = _vector(bias_role, step.channels)
+        tensors |= self._norm("before", norm_role, fan_in) if before else {}
+        tensors |= self._norm("after", norm_role, step.channels) if after else {}
+
+        def stage(made: Mapping[str, Made]) -> Convolved:
+            weight, bias = made["weight"], made.get("bias", NO_BIAS)
+            linear = Convolution(weight.array, bias.array, weight.multiplier, bias.multiplier, self.matmul, step.stride)
+            return Convolved(
+                linear,
+                self._between("before", made, waits) if before else Between(),
+                self._between("after", made, step.pools) if after else Between(),
+                step.residual,
+            )
+
+        return Layer(role, stage, fans, step.count, tensors)
+
+    def readout(self, fan_in: int, pixels: int, out_size: int, gather: str, before: bool, waits: bool) -> Layer:
+        """The readout, one affine map from `pixels` pixels of `fan_in` channels."""
+        fans, shape = (fan_in, out_size), (out_size, pixels * fan_in)
+        tensors = {"weight": Tensor(Role.OUTPUT, fans, fan_in, shape, self.gain / pixels**0.5, normals, pixels)}
+        if self.bias:
+            # It does not grow itself: its rate follows what the readout reads.
+            tensors["bias"] = Tensor(Role.OUTPUT_BIAS, fans, fan_in, (out_size,))
+        tensors |= self._norm("before", Role.NORM, fan_in) if before else {}
+
+        def stage(made: Mapping[str, Made]) -> Readout:
+            between = self._between("before", made, waits) if before else Between()
+            return Readout(affine(made, self.matmul), between, gather)
+
+        return Layer(Role.OUTPUT, stage, fans, 1, tensors)
+
+    def _norm(self, side: str, role: Role, channels: int) -> dict[str, Tensor]:
+        """The arrays of the normalization before or after a product."""
+        if self.norm == "none":
+            return {}
+        own = _vector(role, channels)
+        arrays = {"gain": own._replace(start=ones), "offset": own}
+        if self.norm == "batch":
+            measured = own._replace(learns=False)
+            arrays |= {"mean": measured, "variance": measured._replace(start=ones)}
+        return {f"{side} {name}": tensor for name, tensor in arrays.items()}
+
+    def _between(self, side: str, made: Mapping[str, Made], pools: bool) -> Between:
+        pool = self.pool if pools else "none"
+        if self.norm == "none":
+            return Between(None, self.activation, pool)
+        gain, offset, mean, variance = (
+            made.get(f"{side} {name}", NO_BIAS) for name in ("gain", "offset", "mean", "variance")
+        )
+        norm = Norm(gain.array, offset.array, mean.array, variance.array, gain.multiplier)
+        return Between(norm, self.activation, pool)
+
+
+def _vector(role: Role, channels: int) -> Tensor:
+    """What has one number a channel, zeros at first."""
+    return Tensor(role, (1, channels), channels, (channels,))
 
 
 def _checked(image_shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Height, width and channels of the images."""
     if len(image_shape) != 3:
-        raise InputError(f"image_shape is {image_shape}: expected (height, width, channels)")
+        raise InputError(
+            f"image_shape is {image_shape}",
+            setting="image_shape",
+            value=image_shape,
+            remedy="expected (height, width, channels)",
+        )
     height, width, colors = image_shape
     for name, value in (("image height", height), ("image width", width), ("image channels", colors)):
         at_least(name, value, 1)
@@ -230,13 +359,19 @@ def _pixels(height: int, width: int, steps: list[Step]) -> int:
     for index, step in enumerate(steps):
         if step.stride > min(height, width):
             raise InputError(
-                f"layer {index + 1} has stride {step.stride} on an image of {height} x {width} pixels: {remedy}"
+                f"layer {index + 1} has stride {step.stride} on an image of {height} x {width} pixels",
+                setting="stride",
+                value=step.stride,
+                remedy=remedy,
             )
         height, width = -(-height // step.stride), -(-width // step.stride)
         if step.pools:
             if min(height, width) < 2:
                 raise InputError(
-                    f"the pooling after layer {index + 1} meets an image of {height} x {width} pixels: {remedy}"
+                    f"the pooling after layer {index + 1} meets an image of {height} x {width} pixels",
+                    setting="image",
+                    value=f"{height} x {width}",
+                    remedy=remedy,
                 )
             height, width = height // 2, width // 2
     return height * width

@@ -1,16 +1,13 @@
 """Builders of fully connected networks."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
-import equinox as eqx
-import jax
 from jaxtyping import PRNGKeyArray
 
 from .._errors import InputError, expect, unknown
 from ..parameterizations import Parameterization, Role
-from ._build import STATES, Built, _labels, _linear, at_least
-from ._chain import Network, Segment
+from ._build import NO_BIAS, STATES, Built, Layer, Made, Tensor, assembled, at_least, normals
 from ._layer import ACTIVATIONS, MATMULS, Linear
 from ._stage import Dense
 
@@ -45,6 +42,7 @@ def mlp(
 
     **Raises:** `InputError` for sizes below 1, a depth below 2 and unknown names.
 
+    >>> import jax, jax.numpy as jnp
     >>> from widthwise.parameterization import parameterization
     >>> built = mlp(64, 128, 10, depth=3, table=parameterization("mup"), key=jax.random.key(0))
     >>> built.network(jnp.zeros((5, 64))).shape
@@ -77,6 +75,7 @@ def residual_mlp(
     **Arguments, returns, raises:** as `mlp`; `depth` L counts weight layers, of which L − 2 are residual. States
     are pre-activations: a skip around the activation has no other.
 
+    >>> import jax, jax.numpy as jnp
     >>> from widthwise.parameterization import parameterization
     >>> built = residual_mlp(64, 32, 10, depth=128, table=parameterization("mupc"), key=jax.random.key(0))
     >>> [segment.depth for segment in built.network.segments]
@@ -85,7 +84,12 @@ def residual_mlp(
     Source: arXiv 2505.13124.
     """
     if state != "pre":
-        raise InputError(f"state {state!r}: residual_mlp carries pre-activations; use state 'pre', or mlp")
+        raise InputError(
+            f"state {state!r}: residual_mlp carries pre-activations",
+            setting="state",
+            value=state,
+            remedy="use state 'pre', or mlp",
+        )
     return _chain(
         in_size, width, out_size, depth, activation, table, key, bias, state, gain, dtype, matmul, residual=True
     )
@@ -119,28 +123,23 @@ def _chain(
     if state not in STATES:
         raise unknown("state", state, STATES)
     before, after = (activation, "linear") if state == "pre" else ("linear", activation)
-    keys = jax.random.split(key, 3)
-    sizes = [(in_size, width, 1), (width, width, depth - 2), (width, out_size, 1)]
-    roles = [
-        (Role.INPUT, Role.HIDDEN_BIAS),
-        (Role.BRANCH, Role.BRANCH_BIAS) if residual else (Role.HIDDEN, Role.HIDDEN_BIAS),
-        (Role.OUTPUT, Role.OUTPUT_BIAS),
+    inner = (Role.BRANCH, Role.BRANCH_BIAS) if residual else (Role.HIDDEN, Role.HIDDEN_BIAS)
+
+    def layer(roles: tuple[Role, Role], fans: tuple[int, int], count: int, std: float, **stage: Any) -> Layer:
+        tensors = {"weight": Tensor(roles[0], fans, width, fans[::-1], std, normals)}
+        if bias:
+            tensors["bias"] = Tensor(roles[1], fans, width, fans[1:])
+        return Layer(roles[0], lambda made: Dense(affine(made, matmul), **stage), fans, count, tensors)
+
+    layers = [
+        layer((Role.INPUT, Role.HIDDEN_BIAS), (in_size, width), 1, 1.0, after=after),
+        layer(inner, (width, width), depth - 2, gain, before=before, after=after, residual=residual),
+        layer((Role.OUTPUT, Role.OUTPUT_BIAS), (width, out_size), 1, gain, before=before),
     ]
-    stages: list[Callable[[Linear], Dense]] = [
-        lambda linear: Dense(linear, after=after),
-        lambda linear: Dense(linear, before=before, after=after, residual=residual),
-        lambda linear: Dense(linear, before=before),
-    ]
-    segments, labels, used = [], [], []
-    for (fan_in, fan_out, count), role, stage, draw in zip(sizes, roles, stages, keys, strict=True):
-        if count:
-            size = table.size(fan_in=fan_in, fan_out=fan_out, width=width, depth=depth)
-            std = 1.0 if role[0] is Role.INPUT else gain
-            linear = _linear(table, role, size, count, std, bias, draw, dtype, matmul)
-            precision = table.scalings[role[0]].precision.at(size)
-            segments.append(Segment(stage(linear), count, precision))
-            labels.append(_labels(segments[-1], table, role, size))
-            used.append(size)
-    network = Network(tuple(segments), in_size, out_size)
-    arrays = eqx.filter(network, eqx.is_array)
-    return Built(network, eqx.tree_at(lambda n: n.segments, arrays, tuple(labels)), table, tuple(used))
+    return assembled(layers, table, depth=depth, in_size=in_size, out_size=out_size, key=key, dtype=dtype)
+
+
+def affine(made: Mapping[str, Made], matmul: str) -> Linear:
+    """The affine map of a layer's arrays `weight` and, where it has one, `bias`."""
+    weight, bias = made["weight"], made.get("bias", NO_BIAS)
+    return Linear(weight.array, bias.array, weight.multiplier, bias.multiplier, matmul)

@@ -29,8 +29,8 @@ from jaxtyping import PRNGKeyArray
 
 from .._errors import InputError, expect, unknown
 from .._product import in_full
-from ..parameterizations import Parameterization, Role, Size, growth
-from ._build import LARGEST, Built, label
+from ..parameterizations import Parameterization, Role, Size
+from ._build import LARGEST, Built, LeafScaling, built, own_precision, own_scaling, size_of
 from ._chain import Network, Segment
 from ._stage import AbstractStage, State
 
@@ -85,26 +85,41 @@ def own_network(
     expect(Parameterization, 'ww.parameterization("mup")', table=table)
     for name, value in (("in_size", in_size), ("width", width)):
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST:
-            raise InputError(f"{name} is {value!r}: it must be a whole number from 1 to {LARGEST}")
+            raise InputError(
+                f"{name} is {value!r}",
+                setting=name,
+                value=value,
+                remedy=f"it must be a whole number from 1 to {LARGEST}",
+            )
     modules = list(make(width, key))
     if len(modules) < 2:
-        raise InputError(f"make(width, key) returned {len(modules)} stages: a network has an input stage and a readout")
+        raise InputError(
+            f"make(width, key) returned {len(modules)} stages",
+            setting="make",
+            value=len(modules),
+            remedy="a network has an input stage and a readout",
+        )
     wide = list(eqx.filter_eval_shape(lambda key: list(make(2 * width, key)), key))
     found = _roles(modules, wide, width, dict(roles or {}))
     shapes, wide_shapes = (_state_shapes(held, in_size) for held in (modules, wide))
     if shapes[-1] != wide_shapes[-1]:
         raise InputError(
-            f"the last stage's prediction has shape {shapes[-1]} at width {width} and {wide_shapes[-1]} at "
-            f"{2 * width}: end with a stage whose output does not grow"
+            f"make(width, key) ends with a stage whose prediction has shape {shapes[-1]} at width {width} and "
+            f"{wide_shapes[-1]} at {2 * width}",
+            setting="make",
+            value=[shapes[-1], wide_shapes[-1]],
+            remedy="end with a stage whose output does not grow",
         )
     plain = table.in_gauge("stp")
     drawn = [list(make(size, jax.random.key(0))) for size in (table.base_width, width)]
     scaled, labels, sizes = [], [], []
     for index, module in enumerate(modules):
-        fans = [int(np.prod(shape)) for shape in (shapes[index], shapes[index + 1])]
-        size = table.size(fan_in=fans[0], fan_out=fans[1], width=width, depth=len(modules))
-        scaled.append(_rescaled(module, drawn[0][index], drawn[1][index], found[index], plain, size))
-        labels.append(jax.tree.map(lambda role, size=size: label(plain, role, size), found[index]))
+        fans = (int(np.prod(shapes[index])), int(np.prod(shapes[index + 1])))
+        size = size_of(table, fans, width, len(modules))
+        references = (drawn[0][index], drawn[1][index])
+        rescaled, scalings = _rescaled(module, references, found[index], plain, size)
+        scaled.append(rescaled)
+        labels.append(scalings)
         sizes.append(size)
     return _built(scaled, labels, sizes, table, in_size, int(np.prod(shapes[-1])))
 
@@ -121,12 +136,18 @@ def _state_shapes(modules: Sequence[Any], in_size: int) -> list[tuple[int, ...]]
         except Exception as error:
             told = f"{type(error).__name__}: {error}".splitlines()[0]
             raise InputError(
-                f"{kind} cannot be called with one example of shape {shapes[-1]} and nothing else ({told}): a stage is "
-                f"a function of one array; dropout, which needs a key, and layers with state are not supported"
+                f"{kind} cannot be called with one example of shape {shapes[-1]} and nothing else ({told})",
+                setting="stage",
+                value=type(module).__name__,
+                remedy="a stage is a function of one array; dropout, which needs a key, and layers with state are not "
+                "supported",
             ) from error
         if not isinstance(state, jax.ShapeDtypeStruct):
             raise InputError(
-                f"{kind} returned a {type(state).__name__}: a stage returns one array, the next one's input"
+                f"{kind} returned a {type(state).__name__}",
+                setting="stage",
+                value=type(module).__name__,
+                remedy="a stage returns one array, the next one's input",
             )
         shapes.append(state.shape)
     return shapes
@@ -135,7 +156,12 @@ def _state_shapes(modules: Sequence[Any], in_size: int) -> list[tuple[int, ...]]
 def _roles(modules: Sequence[Any], wide: Sequence[Any], width: int, given: dict[str, Role | str]) -> list[Any]:
     """Every module with the role of each array in its place."""
     if len(modules) != len(wide):
-        raise InputError(f"make returned {len(modules)} stages at width {width} and {len(wide)} at {2 * width}")
+        raise InputError(
+            f"make returned {len(modules)} stages at width {width} and {len(wide)} at {2 * width}",
+            setting="make",
+            value=[len(modules), len(wide)],
+            remedy="return the same stages at every width",
+        )
     names: list[str] = []
     found = []
     for index, (module, wider) in enumerate(zip(modules, wide, strict=True)):
@@ -144,14 +170,18 @@ def _roles(modules: Sequence[Any], wide: Sequence[Any], width: int, given: dict[
         small, large = (jax.tree_util.tree_leaves_with_path(eqx.filter(held, _is_array)) for held in (module, wider))
         if not small or [path for path, _ in small] != [path for path, _ in large]:
             raise InputError(
-                f"{kind} has no arrays, or others at width {2 * width} than at {width}: put activations into the stage "
-                f"before or after them, and let the width change shapes alone"
+                f"{kind} has no arrays, or others at width {2 * width} than at {width}",
+                setting="stage",
+                value=type(module).__name__,
+                remedy="put activations into the stage before or after them, and let the width change shapes alone",
             )
         if all(a.shape == b.shape for (_, a), (_, b) in zip(small, large, strict=True)):
             shown = ", ".join(str(leaf.shape) for _, leaf in small)
             raise InputError(
-                f"{kind} has the same shapes at widths {width} and {2 * width} ({shown}): make(width, key) must let "
-                f"every stage grow with the width"
+                f"{kind} has the same shapes at widths {width} and {2 * width} ({shown})",
+                setting="stage",
+                value=type(module).__name__,
+                remedy="make(width, key) must let every stage grow with the width",
             )
         here = [f"{index}{jax.tree_util.keystr(path)}" for path, _ in small]
         names += here
@@ -181,8 +211,10 @@ def _inferred(name: str, small: tuple[int, ...], large: tuple[int, ...], *, last
     if role is None:
         why = "grows, but not in proportion to the width" if uneven else "could have several roles"
         raise InputError(
-            f"the array {name}, of shape {small} and {large} at twice the width, {why}: say which, as in "
-            f"roles={{{name!r}: 'input'}}"
+            f"the array {name}, of shape {small} and {large} at twice the width, {why}",
+            setting="array",
+            value=name,
+            remedy=f"say which, as in roles={{{name!r}: 'input'}}",
         )
     return role
 
@@ -199,21 +231,33 @@ def _is_array(leaf: Any) -> bool:
     return isinstance(leaf, jax.ShapeDtypeStruct | jax.Array) and jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
-def _rescaled(module: Any, base: Any, now: Any, roles: Any, table: Parameterization, size: Size) -> Any:
-    """A module whose arrays have the table's growth from their own scale at the base width."""
+def _rescaled(
+    module: Any, references: tuple[Any, Any], roles: Any, table: Parameterization, size: Size
+) -> tuple[Any, list[LeafScaling]]:
+    """A module whose arrays have the table's growth from their own scale at the base width, and their scalings.
+
+    **Arguments:** `references`: the module as drawn at the base width and at this one.
+    """
     arrays, static = eqx.partition(module, eqx.is_inexact_array)
-    drawn = (jax.tree.leaves(eqx.filter(held, eqx.is_inexact_array)) for held in (base, now))
-    scaled = []
-    for leaf, role, *references in zip(jax.tree.leaves(arrays), jax.tree.leaves(roles), *drawn, strict=True):
-        own, reached = (float(jnp.sqrt(jnp.mean(held**2))) for held in references)
+    drawn = (jax.tree.leaves(eqx.filter(held, eqx.is_inexact_array)) for held in references)
+    scaled, scalings = [], []
+    for leaf, role, *held in zip(jax.tree.leaves(arrays), jax.tree.leaves(roles), *drawn, strict=True):
+        own, reached = (float(jnp.sqrt(jnp.mean(array**2))) for array in held)
         # What is drawn as zeros stays so.
         ratio = own / reached if own and reached else 1.0
-        scaled.append(ratio * growth(table.scalings[role].init, role).at(size) * leaf)
-    return eqx.combine(jax.tree.unflatten(jax.tree.structure(arrays), scaled), static)
+        grown, scaling = own_scaling(table, role, size)
+        scaled.append(ratio * grown * leaf)
+        scalings.append(scaling)
+    return eqx.combine(jax.tree.unflatten(jax.tree.structure(arrays), scaled), static), scalings
 
 
 def _built(
-    modules: list[Any], labels: list[Any], sizes: list[Size], table: Parameterization, in_size: int, out_size: int
+    modules: list[Any],
+    labels: list[list[LeafScaling]],
+    sizes: list[Size],
+    table: Parameterization,
+    in_size: int,
+    out_size: int,
 ) -> Built:
     """Segments, equal neighbours between the ends stacked."""
     runs: list[list[int]] = []
@@ -223,24 +267,15 @@ def _built(
             runs[-1].append(index)
         else:
             runs.append([index])
-    segments, scalings = [], []
+    segments = []
     for run in runs:
         role = Role.INPUT if run[0] == 0 else Role.OUTPUT if run[0] == len(modules) - 1 else Role.HIDDEN
         _, static = eqx.partition(modules[run[0]], eqx.is_array)
         arrays = [eqx.filter(modules[index], eqx.is_array) for index in run]
         stacked = eqx.combine(jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays), static)
-        precision = table.scalings[role].precision.at(sizes[run[0]])
-        segments.append(Segment(Own(stacked), len(run), precision))
-        like: Any = eqx.filter(segments[-1], eqx.is_inexact_array)
-        scalings.append(eqx.tree_at(lambda s: s.stages.module, like, labels[run[0]]))
+        segments.append(Segment(Own(stacked), len(run), own_precision(table, role, sizes[run[0]])))
     network = Network(tuple(segments), in_size, out_size)
-    filtered = eqx.filter(network, eqx.is_inexact_array)
-    return Built(
-        network,
-        eqx.tree_at(lambda n: n.segments, filtered, tuple(scalings)),
-        table,
-        tuple(sizes[run[0]] for run in runs),
-    )
+    return built(network, [labels[run[0]] for run in runs], table, [sizes[run[0]] for run in runs])
 
 
 def _alike(one: Any, other: Any) -> bool:

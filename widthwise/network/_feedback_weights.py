@@ -5,18 +5,17 @@ g_l: z_l -> z_{l-1},   l = 2 … L
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import PRNGKeyArray
 
 from .._errors import InputError
-from ..parameterizations import Role, Size
-from ._build import Built, LeafScaling, label, normals
+from ._build import Built, Factors, factors_of, normals
 from ._chain import Segment, forward
 from ._convolution_stages import Convolved, Readout, Restored
+from ._factor import Factor
 from ._layer import Convolution, Linear
 from ._stage import AbstractStage, Dense
 from ._states import around
@@ -26,17 +25,17 @@ class Feedback(eqx.Module):
     """What carries targets down beside a network.
 
     **Arguments:** `ridges`: for each segment above the first, the table's factor on the ridge of a feedback solved on
-    the batch; `segments`: stages g_l with weights of their own, one segment for each of these, or none; `scalings`: a
-    pytree of their structure with a `LeafScaling` at every array.
+    the batch; `segments`: stages g_l with weights of their own, one segment for each of these, or none; `factors`: the
+    table's rates, epsilons and decays of these weights.
     """
 
-    ridges: tuple[float, ...] = eqx.field(static=True)
+    ridges: tuple[Factor, ...]
     segments: tuple[Segment, ...] = ()
-    scalings: PyTree[LeafScaling] = ()
+    factors: Factors | None = None
 
 
 def feedback(built: Built) -> Feedback:
-    """A feedback without weights of its own: the factors on its ridge, asked of the table.
+    """A feedback without weights of its own: the factors on its ridge, as the table has them.
 
     **Raises:** `InputError` where the table was derived without them.
     """
@@ -59,22 +58,23 @@ def trained_feedback(built: Built, *, activation: str = "linear", key: PRNGKeyAr
     ridges = _ridges(built, "weights")
     example = jnp.zeros((1, *network.in_shape), network.dtype)
     low, _ = jax.eval_shape(lambda x: around(forward(network, x)), example)
-    segments, labels = [], []
-    for index, (segment, below, (role, size)) in enumerate(zip(network.segments[1:], low, _maps(built), strict=True)):
+    segments = []
+    for index, (segment, below, row) in enumerate(zip(network.segments[1:], low, built.feedback_rows, strict=True)):
         stage = segment.stages
         if not isinstance(stage, Dense | Convolved | Readout) or getattr(stage, "residual", False):
             kind = "residual" if getattr(stage, "residual", False) else type(stage).__name__
             raise InputError(
                 f"the network's segment {index + 2} is {kind}, and trained feedback undoes fully connected and "
-                f"convolutional stages without skips: use the feedback 'ridge'"
+                f"convolutional stages without skips",
+                setting="feedback",
+                value=kind,
+                remedy="use the feedback 'ridge'",
             )
-        row = built.table.scalings[role]
         draw = partial(normals, jax.random.fold_in(key, index), dtype=network.dtype)
-        held = _undoing(stage, below.shape[2:], draw, row.init.at(size), row.multiplier.at(size), activation)
+        held = _undoing(stage, below.shape[2:], draw, row.init, row.multiplier, activation)
         segments.append(Segment(held, segment.depth))
-        arrays: Any = eqx.filter(segments[-1], eqx.is_array)
-        labels.append(eqx.tree_at(lambda s: s.stages.linear.weight, arrays, label(built.table, role, size)))
-    return Feedback(ridges, tuple(segments), tuple(labels))
+    factors = factors_of([row.scaling for row in built.feedback_rows], network.dtype)
+    return Feedback(ridges, tuple(segments), factors)
 
 
 def _undoing(
@@ -107,36 +107,19 @@ def _undoing(
     return Restored(linear, (height, width, channels), pixels, before, after)
 
 
-def _ridges(built: Built, part: str) -> tuple[float, ...]:
+def _ridges(built: Built, part: str) -> tuple[Factor, ...]:
     """The table's factors on the ridge, where what is asked of its feedback was measured.
 
     **Arguments:** `part`: `"ridge"` or `"weights"`.
     """
-    maps = _maps(built)
-    for role, _ in maps:
-        if f"{role}.{part}" in built.table.unmeasured:
+    for row in built.feedback_rows:
+        if f"{row.role}.{part}" in built.table.unmeasured:
             learns = "trained" if part == "weights" else "ridge"
             raise InputError(
-                f"the table {built.table.name!r} was derived without the {part} of {role}: derive it with the feedback "
-                f"{learns!r}, or set these exponents in its file by hand and take {role}.{part} from 'unmeasured'"
+                f"the table {built.table.name!r} was derived without the {part} of {row.role}",
+                setting="table",
+                value=built.table.name,
+                remedy=f"derive it with the feedback {learns!r}, or set these exponents in its file by hand and take "
+                f"{row.role}.{part} from 'unmeasured'",
             )
-    return tuple(built.table.scalings[role].ridge.at(size) for role, size in maps)
-
-
-def _maps(built: Built) -> list[tuple[Role, Size]]:
-    """Role and size of Q_l, for each segment above the first: its fan-in is the stage's fan-out."""
-    # Only the readout's sees something that does not grow.
-    roles = [Role.FEEDBACK] * (len(built.sizes) - 2) + [Role.FEEDBACK_OUTPUT]
-    sizes = [
-        Size(
-            fan_in=size.fan_out,
-            fan_out=size.fan_in,
-            width=size.fan_out if role.grows_with_fan_in else size.width,
-            depth=size.depth,
-            base_width=size.base_width,
-            base_depth=size.base_depth,
-            prefactor=size.prefactor,
-        )
-        for role, size in zip(roles, built.sizes[1:], strict=True)
-    ]
-    return list(zip(roles, sizes, strict=True))
+    return tuple(Factor(row.ridge, dtype=built.network.dtype) for row in built.feedback_rows)

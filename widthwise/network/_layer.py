@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from .._errors import unknown
 from .._product import FULL, product
+from ._factor import Factor, as_factor
 
 MATMULS = ("float32", "bfloat16")
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -36,17 +37,30 @@ class Linear(eqx.Module):
 
         multiplier · W x + bias_multiplier · b
 
-    **Arguments:** `weight`: (out, in); `bias`: (out,) or None; `multiplier`, `bias_multiplier`: floats from
-    the parameterization; `matmul`: `"float32"` multiplies as the arrays are, `"bfloat16"` rounds both factors to
+    **Arguments:** `weight`: (out, in); `bias`: (out,) or None; `multiplier`, `bias_multiplier`: numbers of the
+    parameterization (`Factor`); `matmul`: `"float32"` multiplies as the arrays are, `"bfloat16"` rounds both factors to
     bfloat16, here and in the derivatives, and adds in the arrays' own precision: faster on accelerators, and a
     residual below 1e-2 is then hardly reached. Inside a segment the arrays carry a leading axis of depth.
     """
 
     weight: Float[Array, "*depth out in"]
     bias: Float[Array, "*depth out"] | None
-    multiplier: float = eqx.field(static=True, default=1.0)
-    bias_multiplier: float = eqx.field(static=True, default=1.0)
-    matmul: str = eqx.field(static=True, default="float32")
+    multiplier: Factor
+    bias_multiplier: Factor
+    matmul: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        weight: Float[Array, "*depth out in"],
+        bias: Float[Array, "*depth out"] | None,
+        multiplier: float | Factor = 1.0,
+        bias_multiplier: float | Factor = 1.0,
+        matmul: str = "float32",
+    ) -> None:
+        self.weight, self.bias, self.matmul = weight, bias, matmul
+        depth = weight.shape[:-2]
+        self.multiplier = as_factor(multiplier, depth, weight.dtype)
+        self.bias_multiplier = as_factor(bias_multiplier, depth, weight.dtype)
 
     def __call__(self, x: Float[Array, "batch in"]) -> Float[Array, "batch out"]:
         out = self._product(x, self.weight.T)
@@ -73,10 +87,24 @@ class Convolution(eqx.Module):
 
     weight: Float[Array, "*depth k k in out"]
     bias: Float[Array, "*depth out"] | None
-    multiplier: float = eqx.field(static=True, default=1.0)
-    bias_multiplier: float = eqx.field(static=True, default=1.0)
-    matmul: str = eqx.field(static=True, default="float32")
-    stride: int = eqx.field(static=True, default=1)
+    multiplier: Factor
+    bias_multiplier: Factor
+    matmul: str = eqx.field(static=True)
+    stride: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        weight: Float[Array, "*depth k k in out"],
+        bias: Float[Array, "*depth out"] | None,
+        multiplier: float | Factor = 1.0,
+        bias_multiplier: float | Factor = 1.0,
+        matmul: str = "float32",
+        stride: int = 1,
+    ) -> None:
+        self.weight, self.bias, self.matmul, self.stride = weight, bias, matmul, stride
+        depth = weight.shape[:-4]
+        self.multiplier = as_factor(multiplier, depth, weight.dtype)
+        self.bias_multiplier = as_factor(bias_multiplier, depth, weight.dtype)
 
     def __call__(self, x: Float[Array, "batch height width in"]) -> Float[Array, "batch h w out"]:
         left, right = rounded(self.matmul, x, self.weight)

@@ -50,7 +50,12 @@ class AbstractStage(eqx.Module):
 
         **Raises:** `InputError` where the stage has none.
         """
-        raise InputError(f"the stage {type(self).__name__} has no transposed map: use the feedback 'ridge'")
+        raise InputError(
+            f"the stage {type(self).__name__} has no transposed map",
+            setting="stage",
+            value=type(self).__name__,
+            remedy="use the feedback 'ridge'",
+        )
 
 
 class Dense(AbstractStage):
