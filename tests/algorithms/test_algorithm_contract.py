@@ -5,12 +5,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from refusals import refused
 from science.oracles import LOSSES, batch_of, build, distance, half_square
 from science.pairs import pair_network, plain_energy, plain_walk, unstacked
 from science.programs import every_equation
 
 import widthwise.network
-from widthwise._errors import InputError
 from widthwise.algorithms import Backprop, Batch, PredictiveCoding, cosine, local_gradients, median
 from widthwise.inference import ActivityDescent, ErrorDescent, OutputSpaceSolve, Problem, SequentialSweep, curvature
 from widthwise.parameterizations import parameterization
@@ -161,23 +161,23 @@ def test_values_may_be_traced_and_mapped():
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "setting", "value"),
     [
-        (lambda: PredictiveCoding(output_precision=0.0), "output_precision is 0.0: it must be positive"),
-        (lambda: PredictiveCoding(output_precision=float("nan")), "must be positive"),
-        (lambda: PredictiveCoding(output_loss="wieghted"), "did you mean 'weighted'"),
-        (lambda: ErrorDescent(iterations=0), "without inference the hidden layers would not learn"),
-        (lambda: ErrorDescent(iterations=2.5), "whole number"),
-        (lambda: ErrorDescent(tolerance=-1e-3), "tolerance is -0.001"),
-        (lambda: ErrorDescent(rate=0), "rate is 0"),
-        (lambda: ActivityDescent(iterations=True), "whole number"),
-        (lambda: ActivityDescent(rate=np.float32(-1)), "must be positive"),
-        (lambda: SequentialSweep(sweeps=-1), "sweeps is -1"),
-        (lambda: SequentialSweep(step=-0.5), "step is -0.5"),
+        (lambda: PredictiveCoding(output_precision=0.0), "output_precision", 0.0),
+        (lambda: PredictiveCoding(output_precision=float("nan")), "output_precision", float("nan")),
+        (lambda: PredictiveCoding(output_loss="wieghted"), "output loss", "wieghted"),
+        (lambda: ErrorDescent(iterations=0), "iterations", 0),
+        (lambda: ErrorDescent(iterations=2.5), "iterations", 2.5),
+        (lambda: ErrorDescent(tolerance=-1e-3), "tolerance", -1e-3),
+        (lambda: ErrorDescent(rate=0), "activity rate", 0),
+        (lambda: ActivityDescent(iterations=True), "iterations", True),
+        (lambda: ActivityDescent(rate=np.float32(-1)), "activity rate", np.float32(-1)),
+        (lambda: SequentialSweep(sweeps=-1), "sweeps", -1),
+        (lambda: SequentialSweep(step=-0.5), "step", -0.5),
     ],
 )
-def test_refusals(make, message):
-    with pytest.raises(InputError, match=message):
+def test_refusals(make, setting, value):
+    with refused(setting, value):
         make()
 
 
@@ -192,13 +192,13 @@ def test_refusals(make, message):
 def test_the_exact_solve_refuses_what_it_cannot_solve(network, loss, fixed):
     pc = PredictiveCoding(OutputSpaceSolve(), fixed_prediction=fixed)
     learner = pc.init(build(**network), key=KEY)
-    with pytest.raises(InputError, match="use the relaxation 'error'"):
+    with refused("relaxation", "exact"):
         pc.grads(learner, batch_of(loss), LOSSES[loss][0], key=KEY)
 
 
 def test_what_is_no_positive_number_is_refused():
     for value in (jnp.asarray(-1.0), np.array([1.0, np.nan]), jnp.inf, "1"):
-        with pytest.raises(InputError, match="output_precision is"):
+        with refused("output_precision", value):
             PredictiveCoding(output_precision=value)
 
 
@@ -249,7 +249,7 @@ def test_cosine_by_hand():
     def cos(a, b):
         return a @ b / np.sqrt(a @ a) / np.sqrt(b @ b)
 
-    gradients = [eqx.filter(network, eqx.is_array) for network in (one, two)]
+    gradients = [eqx.filter(network, eqx.is_inexact_array) for network in (one, two)]
     total, each = cosine(*gradients)
     assert distance(each, np.array([cos(a, b) for a, b in zip(u, v, strict=True)])) < 1e-13
     assert float(total) == pytest.approx(cos(np.concatenate(u), np.concatenate(v)), rel=1e-12)

@@ -10,7 +10,7 @@ import threading
 import jax
 import jax.numpy as jnp
 
-from widthwise.algorithms.feedback._ridge import ridge_map
+from widthwise.algorithms import ridge_map
 
 z, x = jax.random.normal(jax.random.key(0), (2, 8, 64, 256))
 

@@ -7,14 +7,20 @@ import numpy as np
 import pytest
 from science.oracles import LOSSES, batch_of, build, distance
 
-from widthwise._loss import cross_entropy, mse
+from widthwise import cross_entropy, mse
 from widthwise.algorithms import Batch, Learner, PredictiveCoding
-from widthwise.inference import Automatic, ErrorDescent, OdeFlow, OutputSpaceSolve, Problem, QuasiNewton
-from widthwise.inference import _output_space_solve as _exact
-from widthwise.inference._automatic import DESCENT
-from widthwise.inference._base import relative
-from widthwise.inference._curvature import curvature
-from widthwise.network import residual_mlp
+from widthwise.inference import (
+    DESCENT,
+    Automatic,
+    ErrorDescent,
+    OdeFlow,
+    OutputSpaceSolve,
+    Problem,
+    QuasiNewton,
+    curvature,
+    relative,
+)
+from widthwise.network import cast, residual_mlp
 from widthwise.parameterizations import parameterization
 
 ONE = jnp.ones(())
@@ -44,7 +50,7 @@ def deep(depth, dtype=jnp.float32, batch=8):
     network = residual_mlp(16, 8, 3, depth=depth, activation="linear", table=table, key=key, dtype=jnp.float32).network
     x, y = draw(size=(batch, 16)), draw(size=(batch, 3))
     problem = Problem(network, (ONE,) * 3, jnp.asarray(x), jnp.asarray(y), LOSSES["mse"][0])
-    return jax.tree.map(lambda leaf: leaf.astype(jnp.float32).astype(dtype), problem)
+    return cast(cast(problem, jnp.float32), dtype)
 
 
 def both(problem):
@@ -74,7 +80,9 @@ def in_double(depth, point):
 
 def test_examples_that_the_exact_solve_misses_are_searched(monkeypatch):
     """As where its system has no Cholesky factors, which at 64 layers hangs on how a compiler orders sums."""
-    monkeypatch.setattr(_exact, "positive_solve", lambda matrix, right: jnp.full_like(right, jnp.nan))
+    monkeypatch.setattr(
+        "widthwise.inference._output_space_solve.positive_solve", lambda matrix, right: jnp.full_like(right, jnp.nan)
+    )
     before, exact, (point, settled) = jax.jit(lambda problem: both(problem))(deep(64))
     monkeypatch.undo()
     assert not bool(jnp.any(exact.converged))

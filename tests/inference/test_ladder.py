@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from refusals import refused
 from science.oracles import (
     LOSSES,
     batch_of,
@@ -20,7 +21,6 @@ from science.oracles import (
 )
 from science.pairs import pair_network
 
-from widthwise._errors import InputError
 from widthwise.algorithms import Backprop, PredictiveCoding
 from widthwise.config import RELAXATIONS, found
 from widthwise.inference import (
@@ -240,15 +240,15 @@ def test_a_small_cap_is_backprop():
 
 
 def test_a_cap_and_fixed_predictions_contradict_each_other():
-    with pytest.raises(InputError, match="leave one of them out"):
+    with refused("precision_cap", 0.1):
         PredictiveCoding(fixed_prediction=True, precision_cap=0.1)
 
 
 @pytest.mark.parametrize("kind", [QuasiNewton, Anderson, GaussNewton, Automatic, OdeFlow])
 @pytest.mark.parametrize("settings", [{"iterations": 0}, {"iterations": 2.5}, {"tolerance": 0}, {"tolerance": -1.0}])
 def test_refusals(kind, settings):
-    (value,) = settings.values()
-    with pytest.raises(InputError, match=str(value)):
+    ((name, value),) = settings.items()
+    with refused(name, value):
         kind(**settings)
 
 

@@ -7,12 +7,11 @@ from fractions import Fraction
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import pytest
+from refusals import refused
 
-from widthwise._errors import InputError
 from widthwise.algorithms import AbstractFeedback, RidgeFeedback, TargetPropagation, TrainedFeedback
 from widthwise.measure import derive, start_table
-from widthwise.measure.derive._table import completed, exponent, with_exponents
+from widthwise.measure.derive import completed, exponent, with_exponents
 from widthwise.network import feedback, mlp, trained_feedback
 from widthwise.parameterizations import Role, from_json, parameterization, to_json
 
@@ -62,11 +61,14 @@ def test_a_ridge_is_measured_and_weights_that_nothing_used_are_refused():
     loaded = from_json(json.loads(json.dumps(to_json(table))))
     assert loaded == table
     assert TargetPropagation(RidgeFeedback()).init(shallow(64, KEY, loaded), key=KEY).feedback is not None
-    with pytest.raises(InputError, match=r"'derived' was derived without the weights of feedback_output.*'trained'"):
+    with refused("table", "derived") as error:
         trained_feedback(shallow(64, KEY, loaded), key=KEY)
+    assert "the weights of feedback_output" in error.value.problem
+    assert "'trained'" in error.value.remedy
     # A deeper network has maps between hidden layers, which two layers have not.
-    with pytest.raises(InputError, match="without the ridge of feedback:"):
+    with refused("table", "derived") as error:
         feedback(family(64, KEY, loaded))
+    assert error.value.problem.endswith("the ridge of feedback")
 
 
 def test_a_table_by_hand_says_what_was_measured():
@@ -80,8 +82,11 @@ def test_a_table_by_hand_says_what_was_measured():
     assert exponent(table, Role.FEEDBACK, "ridge") == 1
     assert exponent(start, Role.FEEDBACK, "ridge") == 0
     payload = to_json(table)
-    for names, words in ((["feedback.rate"], "'feedback.rate'.*did you mean"), ("feedback.ridge", "expected a list")):
-        with pytest.raises(InputError, match=words):
+    for names, setting, value in (
+        (["feedback.rate"], "entry of unmeasured", "feedback.rate"),
+        ("feedback.ridge", "unmeasured", "feedback.ridge"),
+    ):
+        with refused(setting, value):
             from_json(payload | {"unmeasured": names})
     assert "unmeasured" not in to_json(dataclasses.replace(table, unmeasured=()))
 

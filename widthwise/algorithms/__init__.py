@@ -6,6 +6,8 @@ from ._base import Batch as Batch
 from ._base import Inference as Inference
 from ._base import Learner as Learner
 from ._base import Metrics as Metrics
+from ._base import Stepped as Stepped
+from ._base import Update as Update
 from ._base import cosine as cosine
 from ._base import median as median
 from ._gauss_newton_targets import GaussNewtonTargets as GaussNewtonTargets

@@ -37,6 +37,17 @@ def local_gradients(network: Network, precisions: Precisions, inputs: States, er
     (depth, batch, ...).
 
     **Returns:** a pytree of the network's structure: arrays where it has arrays.
+
+    **Raises:** `ValueError` where there are not as many entries as segments.
+
+    >>> import jax.numpy as jnp, widthwise as ww
+    >>> built = ww.mlp(2, 4, 1, depth=2, table=ww.parameterization("mup"), key=jax.random.key(0))
+    >>> x, one = jnp.ones((8, 2)), jnp.ones(())
+    >>> *hidden, prediction = ww.forward(built.network, x)
+    >>> errors = (jnp.zeros_like(hidden[0]), 1 - prediction)
+    >>> found = local_gradients(built.network, (one, one), ww.inputs(x, tuple(hidden)), errors)
+    >>> bool(jnp.all(found.segments[0].stages.linear.weight == 0))
+    True
     """
     segments = []
     for segment, precision, x, error in zip(network.segments, precisions, inputs, errors, strict=True):

@@ -1,5 +1,7 @@
 """Predictive coding: inputs and targets are activities that minimize the energy which the weights then lower."""
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -60,15 +62,37 @@ class PredictiveCoding(AbstractAlgorithm):
         if self.output_loss not in OUTPUT_LOSSES:
             raise unknown("output loss", self.output_loss, OUTPUT_LOSSES)
         if self.precision_cap is not None and self.fixed_prediction:
-            raise InputError("precision_cap has nothing to cap under fixed_prediction: leave one of them out")
+            raise InputError(
+                f"precision_cap {self.precision_cap} has nothing to cap under fixed_prediction",
+                setting="precision_cap",
+                value=self.precision_cap,
+                remedy="leave one of them out",
+            )
         if self.activity_decay is not None and (self.fixed_prediction or self.precision_cap is not None):
             other = "fixed_prediction" if self.fixed_prediction else "precision_cap"
-            raise InputError(f"activity_decay is not part of what {other} knows: leave one of them out")
+            raise InputError(
+                f"activity_decay {self.activity_decay} is not part of what {other} knows",
+                setting="activity_decay",
+                value=self.activity_decay,
+                remedy="leave one of them out",
+            )
 
     @property
     def name(self) -> str:
         """`"pc"`."""
         return "pc"
+
+    @property
+    def measures_errors(self) -> bool:
+        """Those of the equilibrium."""
+        return True
+
+    def error_slope(self, *, richness: float, gamma_bar: float) -> float | None:
+        """min(−γ̄, 2 r) − 1/2 − r, of fixed predictions −γ̄ − 1/2 − r; unknown of a cap and of decay."""
+        if self.precision_cap is not None or self.activity_decay is not None:
+            return None
+        bounded = math.inf if self.fixed_prediction else 2 * richness
+        return min(-gamma_bar, bounded) - 0.5 - richness
 
     def problem(self, learner: Learner, batch: Batch, loss: Loss) -> Problem:
         """The energy of one batch."""
@@ -117,5 +141,8 @@ class PredictiveCoding(AbstractAlgorithm):
     def _precisions(self, learner: Learner, batch: Batch) -> Precisions:
         """γ_l of every segment: 1 below the readout, there γ' times the network's own factor."""
         segments = learner.network.segments
-        hidden = tuple(jnp.asarray(segment.precision, batch.x.dtype) for segment in segments[:-1])
-        return (*hidden, self.output_precision.astype(batch.x.dtype) * segments[-1].precision)
+        hidden = tuple(segment.precision.value.astype(batch.x.dtype) for segment in segments[:-1])
+        return (
+            *hidden,
+            self.output_precision.astype(batch.x.dtype) * segments[-1].precision.value.astype(batch.x.dtype),
+        )

@@ -12,7 +12,7 @@ from .._loss import Loss, output_error
 from ..inference import positive
 from ..network import AbstractStage, Built, Network, State, States, around, flat, forward, inputs, sweep
 from ._backprop import Backprop
-from ._base import AbstractAlgorithm, Batch, Inference, Learner, Metrics, cosine, median
+from ._base import AbstractAlgorithm, Batch, Inference, Learner, Metrics, Update, cosine, median
 from .feedback import AbstractFeedback, RidgeFeedback
 
 
@@ -54,17 +54,27 @@ class TargetPropagation(AbstractAlgorithm):
         """The feedback's."""
         return self.feedback.pretraining
 
+    @property
+    def measures_errors(self) -> bool:
+        """Those that feedback brings down."""
+        return True
+
+    def error_slope(self, *, richness: float, gamma_bar: float) -> float | None:
+        """0: targets have the size of what they replace. Unknown of aligned feedback, whose errors are backprop's."""
+        return None if self.feedback.is_aligned else 0.0
+
     def init(self, built: Built, *, key: PRNGKeyArray) -> Learner:
         """The network and its feedback."""
         return self.feedback.init(built, key=key)
 
-    def prepare(self, learner: Learner, batch: Batch, *, key: PRNGKeyArray) -> Learner:
+    def prepare(self, learner: Learner, batch: Batch, update: Update, *, key: PRNGKeyArray) -> Learner:
         """The feedback learns first."""
-        return self.feedback.learn(learner, batch, key=key)
+        return self.feedback.learn(learner, batch, update, key=key)
 
-    def tried(self, learner: Learner, batch: Batch) -> None:
+    def validate(self, learner: Learner, batch: Batch) -> None:
         """As the feedback does."""
-        self.feedback.tried(learner, batch)
+        super().validate(learner, batch)
+        self.feedback.validate(learner, batch)
 
     def infer(self, learner: Learner, batch: Batch, loss: Loss, *, key: PRNGKeyArray) -> Inference:
         """The forward pass, and one sweep of targets down."""

@@ -8,10 +8,12 @@ from .._arguments import positive as positive
 from ._activity_descent import ActivityDescent as ActivityDescent
 from ._activity_descent import activity_gradient as activity_gradient
 from ._anderson import Anderson as Anderson
+from ._automatic import DESCENT as DESCENT
 from ._automatic import Automatic as Automatic
 from ._base import AbstractRelaxation as AbstractRelaxation
 from ._base import Settled as Settled
 from ._base import refuse_decay as refuse_decay
+from ._base import relative as relative
 from ._base import relative_residual as relative_residual
 from ._curvature import capped as capped
 from ._curvature import curvature as curvature

@@ -43,6 +43,11 @@ class Automatic(AbstractRelaxation):
     iterations: int = eqx.field(static=True, default=40, converter=at_least_one("iterations"))
     tolerance: Float[Array, ""] = eqx.field(default=1e-2, converter=positive("tolerance"))
 
+    @property
+    def promises(self) -> bool:
+        """It does."""
+        return True
+
     def __call__(self, problem: Problem, start: Point) -> tuple[Point, Settled]:
         """Settle from the forward pass."""
         if problem.activity_decay is not None:

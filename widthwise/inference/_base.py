@@ -5,13 +5,16 @@ and a Hessian Γ + γ_L J^T J whose condition number is 1 + ‖C‖ instead of a
 """
 
 import abc
+import dataclasses
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .._errors import InputError
+from .._fact import fact
 from ..network import square_norm
 from ._problem import Point, Problem
 
@@ -30,9 +33,47 @@ class Settled(NamedTuple):
 
 
 class AbstractRelaxation(eqx.Module):
-    """A way to settle activities: from the forward pass towards the equilibrium."""
+    """A way to settle activities: from the forward pass towards the equilibrium.
+
+        e -> e*,   ∇_e F(e*) = 0
+
+    A subclass says its `tolerance` (a field: the residual that counts as settled) and `__call__`. Facts, which a field,
+    an attribute or a property overrides: `promises`, `iterations`, `passes`.
+
+    **Raises:** whatever a subclass raises; `InputError` for what a user can mend.
+
+    >>> import jax, widthwise as ww
+    >>> class Once(ww.AbstractRelaxation):
+    ...     tolerance: float = 1e-2
+    ...     def __call__(self, problem, start):
+    ...         step = lambda e, g: e - 0.1 * g
+    ...         point = problem.at(jax.tree.map(step, start.errors, problem.gradient(start)), start)
+    ...         return point, self.settled(problem, start, point, jnp.ones(len(problem.y), jnp.int32))
+    >>> ww.PredictiveCoding(Once()).passes
+    1
+    """
 
     tolerance: eqx.AbstractVar[Float[Array, ""]]
+
+    @fact
+    def promises(self) -> bool:
+        """Whether it is meant to settle every example, so that each that is left unsettled is worth a warning."""
+        return False
+
+    @fact
+    def iterations(self) -> int | None:
+        """At most so many; None: it has no such setting."""
+        return None
+
+    @fact
+    def passes(self) -> int:
+        """Passes up and down that it makes at most, by which the work of a run is estimated."""
+        return 1 if self.iterations is None else self.iterations
+
+    @property
+    def has_rate(self) -> bool:
+        """Whether it makes steps of a size that a sweep may vary: a field `rate` that is no static one."""
+        return any(field.name == "rate" and not field.metadata.get("static") for field in dataclasses.fields(self))
 
     @abc.abstractmethod
     def __call__(self, problem: Problem, start: Point) -> tuple[Point, Settled]:
@@ -44,7 +85,7 @@ class AbstractRelaxation(eqx.Module):
 
     def judged(self, residual: Array, iterations: Int[Array, " batch"], energy: Array) -> Settled:
         """A residual, known already, against the tolerance."""
-        return Settled(residual, iterations, residual <= self.tolerance.astype(residual.dtype), energy)
+        return Settled(residual, iterations, residual <= jnp.asarray(self.tolerance, residual.dtype), energy)
 
 
 def refuse_decay(problem: Problem, name: str) -> None:
@@ -53,9 +94,15 @@ def refuse_decay(problem: Problem, name: str) -> None:
     **Raises:** `InputError` where the energy has activity decay.
     """
     if problem.activity_decay is not None:
+        # Of a traced value only the type is known.
+        traced = isinstance(problem.activity_decay, jax.core.Tracer)
+        value = None if traced else float(problem.activity_decay)
+        given = "activity_decay" if traced else f"activity_decay {value}"
         raise InputError(
-            f"{name} does not take activity_decay into account: use the relaxation auto, quasi_newton, anderson, ode "
-            f"or descent"
+            f"{given} is not taken into account by {name}",
+            setting="activity_decay",
+            value=value,
+            remedy="use the relaxation auto, quasi_newton, anderson, ode or descent",
         )
 
 

@@ -38,8 +38,10 @@ class OutputSpaceSolve(AbstractRelaxation):
         """Solve for the errors; states follow from where the Jacobian's few rows lead, in place of the batch's own."""
         if not problem.network.is_linear or problem.loss is not mse or problem.fixed_prediction:
             raise InputError(
-                "the exact relaxation needs linear activations, the loss mse and free predictions; "
-                "use the relaxation 'error' (ErrorDescent)"
+                "relaxation 'exact' needs linear activations, the loss mse and free predictions",
+                setting="relaxation",
+                value="exact",
+                remedy="use the relaxation 'error' (ErrorDescent)",
             )
         refuse_decay(problem, "the exact solve")
         rows = jacobian_rows(problem, start)

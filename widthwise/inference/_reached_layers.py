@@ -60,7 +60,7 @@ def _largest(network: Network) -> int:
     """Bytes of the largest layer's weights above the first layer."""
 
     def of_a_layer(segment: Segment) -> int:
-        arrays = jax.tree.leaves(eqx.filter(segment.stages, eqx.is_array))
+        arrays = jax.tree.leaves(eqx.filter(segment.stages, eqx.is_inexact_array))
         return sum(array.size * array.dtype.itemsize for array in arrays) // segment.depth
 
     return max(of_a_layer(segment) for segment in network.segments[1:])

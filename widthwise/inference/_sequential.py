@@ -37,6 +37,11 @@ class SequentialSweep(AbstractRelaxation):
     step: Float[Array, ""] | None = eqx.field(default=None, converter=factor_or_none("step"))
     tolerance: Float[Array, ""] = eqx.field(default=1e-2, converter=positive("tolerance"))
 
+    @property
+    def passes(self) -> int:
+        """K."""
+        return self.sweeps
+
     def __call__(self, problem: Problem, start: Point) -> tuple[Point, Settled]:
         """Make K sweeps from `start`."""
         refuse_decay(problem, "a sequential sweep")

@@ -9,6 +9,7 @@ from ._desiderata import Desiderata as Desiderata
 from ._desiderata import desiderata as desiderata
 from ._gauge import GaugeProof as GaugeProof
 from ._gauge import prove_gauge as prove_gauge
+from ._probe import probe as probe
 from ._richness import Richness as Richness
 from ._richness import richness as richness
 from ._slopes import Slope as Slope

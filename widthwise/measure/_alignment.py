@@ -14,7 +14,6 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +26,7 @@ from ..network import Built, Dense, Network, States, forward, stage_at
 from ..parameterizations import Parameterization
 from ..training import leaves_steps, optimizer
 from ._preconditions import check_family
-from ._probe import Build, each_seed, increasing, over_widths, probe, rms, trained
+from ._probe import Build, each_seed, increasing, learner_of, over_widths, probe, rms, trained
 from ._slopes import log_slope
 
 QUANTITIES = ("alignment", "movement", "passed_on")
@@ -100,14 +99,14 @@ def _measured(
 
     def one(rule: AbstractAlgorithm, network: Network, key: PRNGKeyArray) -> dict[str, Array]:
         batch = probe(built, key, jax.tree.leaves(networks)[0].dtype)
-        learner = rule.init(eqx.tree_at(lambda b: b.network, built, network), key=key)
+        learner = learner_of(rule, built, network, key)
         rate_array = jnp.asarray(rate, batch.x.dtype)
         updated = trained(rule, transform, loss, learner, batch, key, rate=rate_array, steps=steps).network
         states = forward(network, batch.x)
         before, after = (_below_readout(held) for held in (states, forward(updated, batch.x)))
         readout = _readout(network)
         passed_on = rms(readout(after) - readout(before))
-        weight = readout.linear.multiplier * rms(readout.linear.weight)
+        weight = readout.linear.multiplier.value * rms(readout.linear.weight)
         return {
             "alignment": passed_on / (weight * rms(after - before)),
             "movement": rms(after - before) / rms(before),
@@ -120,7 +119,12 @@ def _measured(
 def _readout(network: Network) -> Dense:
     stage = stage_at(network.segments[-1], 0)
     if not isinstance(stage, Dense):
-        raise InputError(f"the readout is a {type(stage).__name__}: alignment needs one of `mlp` or `residual_mlp`")
+        raise InputError(
+            f"the readout is a {type(stage).__name__}",
+            setting="readout",
+            value=type(stage).__name__,
+            remedy="alignment needs one of `mlp` or `residual_mlp`",
+        )
     return stage
 
 

@@ -42,7 +42,7 @@ def directions(
     learner = eqx.tree_at(lambda held: held.network, learner, network)
     # What is traced has no numbers to look at.
     if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((algorithm, learner, batch))):
-        algorithm.tried(learner, batch)
+        algorithm.validate(learner, batch)
     own, _ = algorithm.grads(learner, batch, loss, key=key)
     found = {}
     for name, reference in (("backprop", Backprop()), ("gauss_newton", GaussNewtonTargets(jnp.asarray(damping)))):

@@ -13,12 +13,12 @@ from jaxtyping import Array, PRNGKeyArray
 
 from .._errors import InputError
 from .._loss import mse
-from ..algorithms import Batch, Learner, PredictiveCoding
+from ..algorithms import AbstractAlgorithm, Batch, Learner
 from ..data import Dataset
-from ..inference import Point, Problem, Settled
-from ..network import Built, Network
+from ..inference import AbstractRelaxation, Point, Problem, Settled
+from ..network import Built, Network, cast
 from ..theory import spectrum
-from ..training import examples, make_step, optimizer, run_order, scan_steps, start, streams
+from ..training import examples, init_learner, make_step, optimizer, run_order, scan_steps, start, streams
 
 # A nonlinear network has a Hessian for every example; these differ little.
 PROBED = 4
@@ -46,7 +46,7 @@ class Conditioning:
 
 def conditioning(
     build: Callable[[PRNGKeyArray], Built],
-    algorithm: PredictiveCoding,
+    algorithm: AbstractAlgorithm,
     data: Dataset,
     *,
     seeds: int = 1,
@@ -78,33 +78,50 @@ def conditioning(
     Source: docs/theory.md E.
     """
     _check(seeds, steps, rate)
+    relaxation = algorithm.relaxation
+    if relaxation is None:
+        raise InputError(
+            f"the algorithm {algorithm.name!r} settles no activities",
+            setting="algorithm",
+            value=algorithm.name,
+            remedy="conditioning is measured of predictive coding",
+        )
     wide = examples(data, "train", jnp.zeros(()).dtype)
     if not 1 <= batch_size <= wide.count:
-        raise InputError(f"batch_size is {batch_size}: it must be between 1 and the {wide.count} training examples")
+        raise InputError(
+            f"batch_size is {batch_size}",
+            setting="batch_size",
+            value=batch_size,
+            remedy=f"it must be between 1 and the {wide.count} training examples",
+        )
     probe = wide.chunk(0, batch_size)
     found = []
     for seed in range(seeds):
         built = build(streams(seed).init)
         for step, network in _trained(built, algorithm, data, seed, sorted(set(steps)), rate, batch_size):
-            found.append(_measured(network, algorithm, probe, seed, step))
+            found.append(_measured(network, algorithm, relaxation, probe, seed, step))
             on_measured(found[-1])
     return found
 
 
 def _check(seeds: int, steps: Sequence[int], rate: float | None) -> None:
     if seeds < 1:
-        raise InputError(f"seeds {seeds}: at least one network must be measured")
+        raise InputError(f"seeds {seeds}", setting="seeds", value=seeds, remedy="at least one network must be measured")
     if not steps or min(steps) < 0:
-        raise InputError(f"steps {list(steps)}: name at least one step, each 0 or more")
+        raise InputError(
+            f"steps {list(steps)}", setting="steps", value=list(steps), remedy="name at least one step, each 0 or more"
+        )
     if max(steps) > 0 and rate is None:
-        raise InputError(f"steps {list(steps)}: training needs a base rate")
+        raise InputError(
+            f"steps {list(steps)} without a rate", setting="rate", value=None, remedy="training needs a base rate"
+        )
     if rate is not None and not 0 < rate < math.inf:
-        raise InputError(f"rate is {rate}: it must be positive and finite")
+        raise InputError(f"rate is {rate}", setting="rate", value=rate, remedy="it must be positive and finite")
 
 
 def _trained(
     built: Built,
-    algorithm: PredictiveCoding,
+    algorithm: AbstractAlgorithm,
     data: Dataset,
     seed: int,
     steps: Sequence[int],
@@ -118,7 +135,8 @@ def _trained(
     dtype = jax.tree.leaves(built.network)[0].dtype
     own, keys = examples(data, "train", dtype), streams(seed)
     transform = optimizer(built)
-    state = start(algorithm.init(built, key=keys.algorithm), transform, jnp.asarray(rate, dtype))
+    learner = init_learner(algorithm, built, key=keys.algorithm)
+    state = start(learner, transform, jnp.asarray(rate, dtype))
     order = run_order(keys.order, steps[-1], own.count, batch_size)
     step = make_step(algorithm, transform, mse)
     advance = eqx.filter_jit(lambda state, batches: scan_steps(step, state, own, batches, None, keys.algorithm)[0])
@@ -131,9 +149,16 @@ def _trained(
         yield target, state.learner.network
 
 
-def _measured(network: Network, algorithm: PredictiveCoding, probe: Batch, seed: int, step: int) -> Conditioning:
-    network = jax.tree.map(lambda leaf: leaf.astype(probe.x.dtype), network)
-    loss, settled = _settled(network, algorithm, probe)
+def _measured(
+    network: Network,
+    algorithm: AbstractAlgorithm,
+    relaxation: AbstractRelaxation,
+    probe: Batch,
+    seed: int,
+    step: int,
+) -> Conditioning:
+    network = cast(network, probe.x.dtype)
+    loss, settled = _settled(network, algorithm, relaxation, probe)
     few = 1 if network.is_linear else PROBED
     ends = spectrum(*_posed(network, algorithm, Batch(probe.x[:few], probe.y[:few])))
     return Conditioning(
@@ -151,15 +176,25 @@ def _measured(network: Network, algorithm: PredictiveCoding, probe: Batch, seed:
 
 
 @eqx.filter_jit
-def _posed(network: Network, algorithm: PredictiveCoding, batch: Batch) -> tuple[Problem, Point]:
-    return algorithm.posed(Learner(network), batch, mse)
+def _posed(network: Network, algorithm: AbstractAlgorithm, batch: Batch) -> tuple[Problem, Point]:
+    posed = algorithm.posed(Learner(network), batch, mse)
+    if posed is None:
+        raise InputError(
+            f"the algorithm {algorithm.name!r} has a relaxation and no energy",
+            setting="algorithm",
+            value=algorithm.name,
+            remedy="define its `problem`, to be conditioned",
+        )
+    return posed
 
 
 @eqx.filter_jit
-def _settled(network: Network, algorithm: PredictiveCoding, probe: Batch) -> tuple[Array, Settled]:
+def _settled(
+    network: Network, algorithm: AbstractAlgorithm, relaxation: AbstractRelaxation, probe: Batch
+) -> tuple[Array, Settled]:
     """The probe's loss, and how its inference ends."""
-    problem, begin = algorithm.posed(Learner(network), probe, mse)
-    return jnp.mean(mse(begin.prediction, probe.y)), algorithm.relaxation(problem, begin)[1]
+    problem, begin = _posed(network, algorithm, probe)
+    return jnp.mean(mse(begin.prediction, probe.y)), relaxation(problem, begin)[1]
 
 
 def _median(values: Any) -> float:

@@ -32,7 +32,7 @@ from .._loss import Loss, mse
 from ..algorithms import AbstractAlgorithm, Batch, Learner
 from ..network import Network, States, calibrated, each, forward, inputs, pullback
 from ..parameterizations import Parameterization
-from ..training import optimizer, streams
+from ..training import first_gradients, init_learner, optimizer, streams
 from ._preconditions import check_family, check_gradient
 from ._probe import Build, builts_of, increasing, layer_rms, probe, rms
 from ._slopes import log_slope
@@ -124,9 +124,14 @@ def desiderata(
     """
     widths = increasing(widths)
     if seeds < 2:
-        raise InputError(f"seeds {seeds}: a slope's error needs two")
+        raise InputError(f"seeds {seeds}", setting="seeds", value=seeds, remedy="a slope's error needs two")
     if algorithm.pretraining:
-        raise InputError("the first update is the feedback's alone: give the algorithm no pretraining")
+        raise InputError(
+            f"pretraining is {algorithm.pretraining}, so that the first update is the feedback's alone",
+            setting="pretraining",
+            value=algorithm.pretraining,
+            remedy="give the algorithm no pretraining",
+        )
     check_family(build, algorithm, loss, widths)
     found: dict[str, list[np.ndarray]] = {}
     for width in widths:
@@ -173,7 +178,7 @@ def _of_width(
         eqx.tree_at(lambda b: b.network, built, calibrated(built.network, batch.x))
         for built, batch in zip(builts, batches, strict=True)
     ]
-    learners = [algorithm.init(built, key=key) for built, key in zip(builts, keys, strict=True)]
+    learners = [init_learner(algorithm, built, key=key) for built, key in zip(builts, keys, strict=True)]
     learner, batch = (_stacked(rows) for rows in (learners, batches))
     gradients = _gradients(algorithm, learner, batch, jnp.stack(keys), loss)
     # Elementwise, so all seeds at once; and apart, so that tables which differ in exponents share compiled programs.
@@ -196,8 +201,7 @@ def _gradients(algorithm: AbstractAlgorithm, learner: Learner, batch: Batch, key
 
     def one(row: tuple[Any, Batch, PRNGKeyArray]) -> Network:
         held, batch, key = eqx.combine(row[0], static), row[1], row[2]
-        held = algorithm.prepare(held, batch, key=key)
-        gradients, _ = algorithm.grads(held, batch, loss, key=key)
+        gradients = first_gradients(algorithm, held, batch, loss, key=key)
         return eqx.filter(gradients, eqx.is_inexact_array)
 
     return jax.lax.map(one, (arrays, batch, keys))

@@ -3,13 +3,11 @@
 RMS(g_l(z_l) after − before) over the forward states z_l at the start,   l = 2 … L
 """
 
-from fractions import Fraction
-
 from jaxtyping import Array, Float
 
-from ..algorithms import Learner
+from ..algorithms import AbstractAlgorithm, Learner
 from ..network import States, around, each
-from ..parameterizations import Parameterization, Role
+from ..parameterizations import Parameterization, UpdateRule, update_rule
 from ._probe import layer_rms
 
 
@@ -32,17 +30,7 @@ def feedback_movement(
     return movement, movement / layer_rms(tuple(own))
 
 
-def predicted_feedback_slopes(table: Parameterization, optimizer: str) -> dict[str, Fraction]:
-    """d log RMS(ΔQ_l z_l) / d log M of the hidden layers' and the readout's feedback, where states keep their size.
-
-    −C + n,   n = 1 where the fan-in of Q grows: entries of z_{l-1} − Q z_l and of z_l are of order one
-
-    **Arguments:** `table`; `optimizer`: of the feedback, `"sgd"` or `"adam"`.
-    """
-
-    def slope(role: Role) -> Fraction:
-        letters = table.scalings[role].letters(role)
-        step = letters["c"] + (2 if optimizer == "sgd" else 1) * letters["a"]
-        return int(role.grows_with_fan_in) - step
-
-    return {"hidden": slope(Role.FEEDBACK), "output": slope(Role.FEEDBACK_OUTPUT)}
+def feedback_rule(algorithm: AbstractAlgorithm, table: Parameterization) -> UpdateRule:
+    """The row of a feedback's own optimizer; the table's where no weights learn."""
+    way = algorithm.feedback
+    return table.rule if way is None or way.optimizer is None else update_rule(way.optimizer)

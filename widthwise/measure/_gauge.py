@@ -16,10 +16,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._errors import InputError
 from .._loss import Loss, mse
-from ..algorithms import AbstractAlgorithm, Batch
+from ..algorithms import AbstractAlgorithm
 from ..network import Built
 from ..parameterizations import Parameterization
-from ..training import leaves_steps, make_step, optimizer, start, streams
+from ..training import TrainState, init_learner, leaves_steps, make_step, optimizer, scan_steps, start, streams
 from ._probe import probe
 
 ROUNDING = 1e-12
@@ -81,9 +81,16 @@ def prove_gauge(
     base size, where every gauge is the same numbers.
     """
     if not jax.config.read("jax_enable_x64"):
-        raise InputError("a proof needs float64: jax.config.update('jax_enable_x64', True) before anything is built")
-    if steps < 1 or not 0 < rate < math.inf:
-        raise InputError(f"steps {steps}, rate {rate}: a proof needs a step, and a rate that is positive and finite")
+        raise InputError(
+            "jax_enable_x64 is False, and a proof needs float64",
+            setting="jax_enable_x64",
+            value=False,
+            remedy="jax.config.update('jax_enable_x64', True) before anything is built",
+        )
+    if steps < 1:
+        raise InputError(f"steps {steps}", setting="steps", value=steps, remedy="a proof needs at least one")
+    if not 0 < rate < math.inf:
+        raise InputError(f"rate is {rate}", setting="rate", value=rate, remedy="it must be positive and finite")
     leaves_steps(algorithm, steps)
     histories = [
         _outputs(build, algorithm, table, rate, steps, seed, loss, momentum, epsilon) for table in (one, other)
@@ -111,14 +118,23 @@ def _outputs(
     size = built.sizes[0]
     if size.width == size.base_width:
         raise InputError(
-            f"the network has the base width {size.width}, at which gauges are the same numbers: prove it at another"
+            f"the network has the base width {size.width}, at which gauges are the same numbers",
+            setting="width",
+            value=size.width,
+            remedy="prove it at another",
         )
     transform = optimizer(built, momentum=momentum, epsilon=epsilon)
-    step = eqx.filter_jit(make_step(algorithm, transform, loss))
-    batch: Batch = probe(built, keys.order, jnp.zeros(()).dtype)
-    state = start(algorithm.init(built, key=keys.algorithm), transform, jnp.asarray(rate, batch.x.dtype))
+    step = make_step(algorithm, transform, loss)
+    batch = probe(built, keys.order, jnp.zeros(()).dtype)
+    learner = init_learner(algorithm, built, key=keys.algorithm)
+    state = start(learner, transform, jnp.asarray(rate, batch.x.dtype))
+
+    @eqx.filter_jit
+    def again(state: TrainState) -> TrainState:
+        return scan_steps(step, state, batch, 1, None, keys.algorithm)[0]
+
     outputs = [state.learner.network(batch.x)]
     for _ in range(steps):
-        state, _ = step(state, batch, keys.algorithm)
+        state = again(state)
         outputs.append(state.learner.network(batch.x))
     return jnp.stack(outputs)

@@ -30,8 +30,8 @@ from .._loss import Loss
 from ..algorithms import AbstractAlgorithm, Batch
 from ..network import Built, Network, Segment, States, each, forward, inputs, stage_at
 from ..parameterizations import Role
-from ..training import optimizer
-from ._probe import layer_rms, order_keys, probe, rms, state_rms, trained
+from ..training import chosen_update, first_gradients
+from ._probe import layer_rms, learner_of, order_keys, probe, rms, state_rms, trained
 
 # The weights' own scale leaves activations curved; at this part of it they are straight, and float32 still tells.
 SMALL = 2.0**-7
@@ -71,11 +71,18 @@ def forward_program(built: Built) -> Callable[[Any, int], Found]:
 
 
 def response_program(
-    built: Built, algorithm: AbstractAlgorithm, loss: Loss, *, steps: int, epsilon: float, deep: bool
+    built: Built,
+    algorithm: AbstractAlgorithm,
+    loss: Loss,
+    *,
+    steps: int,
+    epsilon: float,
+    deep: bool,
+    optimizer: Any = None,
 ) -> Callable[..., Found]:
     """What updates do, per unit of rate, with every state's movement small.
 
-    **Arguments:** `deep`: measure `through` instead of `own`.
+    **Arguments:** `deep`: measure `through` instead of `own`; `optimizer`: see `training.train`.
 
     **Returns:** a function of all seeds' arrays, their number, the rate of each leaf (a pytree of the network's
     structure), the base rate, or None for one that moves the layer that moves most by about 2 % of its size, and where
@@ -86,7 +93,7 @@ def response_program(
     """
     # Rates are arguments, so that no change of the table recompiles.
     unit = jax.tree.map(lambda label: dataclasses.replace(label, rate=1.0, epsilon=1.0), built.scalings)
-    transform = optimizer(eqx.tree_at(lambda b: b.scalings, built, unit), epsilon=epsilon)
+    transform = chosen_update(eqx.tree_at(lambda b: b.scalings, built, unit), optimizer, epsilon=epsilon)
     static = eqx.filter(built.network, eqx.is_array, inverse=True)
     rule_arrays, rule_static = eqx.partition(algorithm, eqx.is_array)
 
@@ -98,8 +105,8 @@ def response_program(
         def one(row: tuple[Any, PRNGKeyArray]) -> Found:
             network = eqx.combine(row[0], static)
             batch = probe(built, row[1], rate.dtype)
-            learner = rule.init(eqx.tree_at(lambda b: b.network, built, network), key=row[1])
-            gradients, _ = rule.grads(rule.prepare(learner, batch, key=row[1]), batch, loss, key=row[1])
+            learner = learner_of(rule, built, network, row[1])
+            gradients = first_gradients(rule, learner, batch, loss, key=row[1])
             updated = trained(rule, scaled, loss, learner, batch, row[1], rate=rate, steps=steps)
             return _compared(built, network, updated.network, gradients, batch, rate, deep)
 
@@ -156,16 +163,18 @@ def _compared(
     states, after = forward(network, batch.x), forward(updated, batch.x)
     seen = inputs(batch.x, states[:-1])
     residual = rms(batch.y - states[-1][0])
-    unit = rate * (residual if built.table.optimizer == "sgd" else 1)
+
+    def unit(role: Role) -> Array:
+        return rate * in_gradient(residual, built, role)
 
     def own(index: int, role: Role) -> Array:
-        return own_movement(built, network, updated, seen, states, index, role) / unit
+        return own_movement(built, network, updated, seen, states, index, role) / unit(role)
 
     def through(role: Role) -> Array:
         segments = tuple(_chosen(built, network, updated, index, role) for index in range(len(states)))
         moved = forward(eqx.tree_at(lambda n: n.segments, network, segments), batch.x)
         place = -1 if role.is_output else -2
-        return state_rms(_difference(moved[place], states[place]))[-1:] / unit
+        return state_rms(_difference(moved[place], states[place]))[-1:] / unit(role)
 
     def entries(index: int, role: Role) -> Array:
         leaves = _leaves(built, gradients, index, role)
@@ -192,6 +201,11 @@ def own_movement(
     """RMS(f_l(x_l; θ + Δθ) − f_l(x_l; θ)) of a segment's layers, where the arrays of one role alone changed."""
     segment = _chosen(built, network, updated, index, role)
     return state_rms(_difference(_at_once(segment, seen[index]), states[index]))
+
+
+def in_gradient(residual: Float[Array, ""], built: Built, role: Role) -> Float[Array, ""]:
+    """What a role's movement is divided by: the residual, to the optimizer's degree in the gradient."""
+    return residual ** float(built.table.rule.of(role).facts[0])
 
 
 def _by_role(built: Built, measure: Any) -> dict[Role, Array]:

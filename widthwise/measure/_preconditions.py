@@ -12,8 +12,8 @@ from .._errors import InputError
 from .._loss import Loss
 from ..algorithms import AbstractAlgorithm, Batch, Learner
 from ..network import Built, Network, calibrated, forward, inputs
-from ..training import streams
-from ._probe import Build, probe
+from ..training import first_gradients, streams
+from ._probe import Build, learner_of, probe
 
 
 def check_family(build: Build, algorithm: AbstractAlgorithm, loss: Loss, widths: Sequence[int]) -> None:
@@ -35,16 +35,21 @@ def check_growth(small: Built, large: Built, sizes: tuple[int, int]) -> None:
     pairs = [(built.network.segments, built.scalings.segments) for built in (small, large)]
     if len(pairs[0][0]) != len(pairs[1][0]):
         raise InputError(
-            f"build returned {len(pairs[0][0])} segments at width {sizes[0]} and {len(pairs[1][0])} at {sizes[1]}: a "
-            f"family has the same layers at every width"
+            f"build returned {len(pairs[0][0])} segments at width {sizes[0]} and {len(pairs[1][0])} at {sizes[1]}",
+            setting="build",
+            value=[len(segments) for segments, _ in pairs],
+            remedy="a family has the same layers at every width",
         )
     for index, (one, other) in enumerate(zip(pairs[0][0], pairs[1][0], strict=True)):
         shapes = [[leaf.shape[1:] for leaf in _arrays(segment)] for segment in (one, other)]
         if shapes[0] == shapes[1]:
             roles = sorted({str(label.role) for label in jax.tree.leaves(pairs[0][1][index])})
             raise InputError(
-                f"{layers(small.network, index)} ({', '.join(roles)}) has arrays of the same shapes at widths "
-                f"{sizes[0]} and {sizes[1]} ({', '.join(map(str, shapes[0]))}): pass the width on to it"
+                f"build gives {layers(small.network, index)} ({', '.join(roles)}) arrays of the same shapes at widths "
+                f"{sizes[0]} and {sizes[1]} ({', '.join(map(str, shapes[0]))})",
+                setting="build",
+                value=shapes[0],
+                remedy="pass the width on to it",
             )
 
 
@@ -57,7 +62,10 @@ def check_normalization(built: Built) -> None:
         if segment.stages.has_statistics:
             # They are no parameters, and one layer's update would change them in another.
             raise InputError(
-                f"{layers(built.network, index)} normalizes by the batch: derive with layer normalization, or with none"
+                f"{layers(built.network, index)} normalizes by the batch",
+                setting="norm",
+                value="batch",
+                remedy="derive with layer normalization, or with none",
             )
 
 
@@ -65,25 +73,26 @@ def check_algorithm(algorithm: AbstractAlgorithm, built: Built, loss: Loss) -> N
     """Inference and gradients of the right shapes on one network and the probe; but for shapes nothing is computed.
 
     **Raises:** `InputError` that names the layer whose error, input or gradient has another shape than expected; and
-    what the algorithm itself refuses of a batch (`AbstractAlgorithm.tried`).
+    what the algorithm itself refuses of a batch (`AbstractAlgorithm.validate`).
     """
-    network, learner, batch, key = _tried(algorithm, built)
-    algorithm.tried(learner, batch)
+    network, learner, batch, key = _begun(algorithm, built)
+    algorithm.validate(learner, batch)
     states = eqx.filter_eval_shape(forward, network, batch.x)
     found = eqx.filter_eval_shape(lambda: algorithm.infer(learner, batch, loss, key=key))
     seen = eqx.filter_eval_shape(lambda: inputs(batch.x, forward(network, batch.x)[:-1]))
     for what, given, wanted in (("errors", found.errors, states), ("inputs", found.inputs, seen)):
         if len(given) != len(wanted):
             raise InputError(
-                f"the algorithm {algorithm.name!r} infers {what} of {len(given)} segments, but the network has "
-                f"{len(wanted)}: one entry for each segment, the readout's last"
+                f"the algorithm {algorithm.name!r} infers {what} of {len(given)} segments, but the network "
+                f"has {len(wanted)}",
+                setting="algorithm",
+                value=algorithm.name,
+                remedy="one entry for each segment, the readout's last",
             )
         for index, (own, right) in enumerate(zip(given, wanted, strict=True)):
             _same(f"the {what} that {algorithm.name!r} infers for {layers(network, index)}", own, right)
     parameters = eqx.filter(network, eqx.is_inexact_array)
-    shapes = eqx.filter_eval_shape(
-        lambda: algorithm.grads(algorithm.prepare(learner, batch, key=key), batch, loss, key=key)[0]
-    )
+    shapes = eqx.filter_eval_shape(lambda: first_gradients(algorithm, learner, batch, loss, key=key))
     for index, (own, right) in enumerate(zip(shapes.segments, parameters.segments, strict=True)):
         _same(f"the gradient that {algorithm.name!r} returns for {layers(network, index)}", own, right)
 
@@ -93,20 +102,18 @@ def check_gradient(algorithm: AbstractAlgorithm, built: Built, loss: Loss) -> No
 
     **Raises:** `InputError` that names the first layer whose gradient is NaN or infinite.
     """
-    network, learner, batch, key = _tried(algorithm, built)
-    gradients = eqx.filter_jit(
-        lambda: algorithm.grads(algorithm.prepare(learner, batch, key=key), batch, loss, key=key)[0]
-    )
+    network, learner, batch, key = _begun(algorithm, built)
+    gradients = eqx.filter_jit(lambda: first_gradients(algorithm, learner, batch, loss, key=key))
     for index, segment in enumerate(gradients().segments):
         check_finite(segment, network, index, f"the gradient of {algorithm.name!r}")
 
 
-def _tried(algorithm: AbstractAlgorithm, built: Built) -> tuple[Network, Learner, Batch, PRNGKeyArray]:
+def _begun(algorithm: AbstractAlgorithm, built: Built) -> tuple[Network, Learner, Batch, PRNGKeyArray]:
     """One network, its learner, and the probe as a step of training begins with it."""
     key = streams(0).order
     batch = probe(built, key, jax.tree.leaves(_arrays(built.network))[0].dtype)
     network = calibrated(built.network, batch.x)
-    return network, algorithm.init(eqx.tree_at(lambda b: b.network, built, network), key=key), batch, key
+    return network, learner_of(algorithm, built, network, key), batch, key
 
 
 def check_finite(values: Any, network: Network, index: int, what: str) -> None:
@@ -121,8 +128,10 @@ def check_finite(values: Any, network: Network, index: int, what: str) -> None:
     if not bool(finite.all()):
         layer = sum(segment.depth for segment in network.segments[:index]) + int(jnp.argmin(finite)) + 1
         raise InputError(
-            f"{what} is NaN or infinite in layer {layer} of {network.depth}, on 8 standard normal inputs: look for a "
-            f"division by zero, a logarithm of it, or inference that diverges"
+            f"{what} is NaN or infinite in layer {layer} of {network.depth}, on 8 standard normal inputs",
+            setting=what,
+            value="NaN or infinite",
+            remedy="look for a division by zero, a logarithm of it, or inference that diverges",
         )
 
 
@@ -138,7 +147,12 @@ def _same(what: str, given: Any, wanted: Any) -> None:
     shapes = [[leaf.shape for leaf in jax.tree.leaves(held)] for held in (given, wanted)]
     if shapes[0] != shapes[1]:
         ours, theirs = (", ".join(map(str, held)) or "nothing" for held in shapes)
-        raise InputError(f"{what} have shape {ours}; expected {theirs}: depth first, then what the layer has")
+        raise InputError(
+            f"{what} have shape {ours}",
+            setting=what,
+            value=ours,
+            remedy=f"expected {theirs}, depth first, then what the layer has",
+        )
 
 
 def _arrays(tree: Any) -> list[Any]:

@@ -1,6 +1,7 @@
 """What every measurement over widths shares: paired networks, and one small problem for all of them."""
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,10 +14,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._errors import InputError
 from .._loss import Loss
-from ..algorithms import AbstractAlgorithm, Batch
+from ..algorithms import AbstractAlgorithm, Batch, Learner
 from ..network import Built, Network, States
 from ..parameterizations import Parameterization
-from ..training import make_step, start, streams
+from ..training import TrainState, init_learner, make_step, scan_steps, start, streams
 
 Build = Callable[[int, PRNGKeyArray], Built]
 PROBE_SIZE = 8
@@ -31,8 +32,28 @@ def increasing(sizes: Sequence[int], what: str = "widths") -> list[int]:
     """
     sizes = list(sizes)
     if len(sizes) < 2 or any(a >= b for a, b in itertools.pairwise(sizes)) or sizes[0] < 1:
-        raise InputError(f"{what} {sizes}: a slope needs at least two {what}, increasing, of at least 1")
+        raise InputError(
+            f"{what} {sizes}",
+            setting=what,
+            value=sizes,
+            remedy=f"a slope needs at least two {what}, increasing, of at least 1",
+        )
     return sizes
+
+
+def check_settings(seeds: int, steps: int, rate: float | None) -> None:
+    """What slopes are measured with.
+
+    **Raises:** `InputError` for fewer than two seeds, no step, and a rate that is not positive and finite.
+    """
+    if seeds < 2:
+        raise InputError(f"seeds {seeds}", setting="seeds", value=seeds, remedy="a slope's error needs two")
+    if steps < 1:
+        raise InputError(f"steps {steps}", setting="steps", value=steps, remedy="a movement needs one")
+    if rate is not None and not 0 < rate < math.inf:
+        raise InputError(
+            f"rate is {rate}", setting="rate", value=rate, remedy="it must be positive and finite, or None to be chosen"
+        )
 
 
 def networks_of(build: Build, table: Parameterization, width: int, seeds: int) -> tuple[Built, Any]:
@@ -51,7 +72,10 @@ def builts_of(build: Build, table: Parameterization, width: int, seeds: int) -> 
     if builts[0].table != table:
         raise InputError(
             f"build({width}, key) used the table {builts[0].table.name!r} in gauge {builts[0].table.gauge!r}, which "
-            f"differs from the one given ({table.name!r}, {table.gauge!r}): pass the same table to both"
+            f"differs from the one given ({table.name!r}, {table.gauge!r})",
+            setting="table",
+            value=table.name,
+            remedy="pass the same table to both",
         )
     return builts
 
@@ -89,21 +113,54 @@ def trained(
     rule: AbstractAlgorithm,
     transform: optax.GradientTransformationExtraArgs,
     loss: Loss,
-    learner: Any,
+    learner: Learner,
     batch: Batch,
     key: PRNGKeyArray,
     *,
     rate: Float[Array, ""],
     steps: int,
-) -> Any:
+) -> Learner:
     """The learner after some full-batch steps, of which one is compiled."""
     step = make_step(rule, transform, loss)
-    held, frozen = eqx.partition(start(learner, transform, rate), eqx.is_array)
+    return scan_steps(step, start(learner, transform, rate), batch, steps, None, key)[0].learner
 
-    def again(_: Any, arrays: Any) -> Any:
-        return eqx.filter(step(eqx.combine(arrays, frozen), batch, key)[0], eqx.is_array)
 
-    return eqx.combine(jax.lax.fori_loop(0, steps, again, held), frozen).learner
+class _Kept(eqx.Module):
+    """A state of training, and the network as the first step left it."""
+
+    state: TrainState
+    first: Network
+
+
+def trained_and_first(
+    rule: AbstractAlgorithm,
+    transform: optax.GradientTransformationExtraArgs,
+    loss: Loss,
+    learner: Learner,
+    batch: Batch,
+    key: PRNGKeyArray,
+    *,
+    rate: Float[Array, ""],
+    steps: int,
+) -> tuple[Learner, Network]:
+    """As `trained`, and the network after the first of the steps, from the same compiled step."""
+    step = make_step(rule, transform, loss)
+
+    def both(kept: _Kept, batch: Batch, key: PRNGKeyArray, sample: Any = None) -> tuple[_Kept, Any]:
+        state, metrics = step(kept.state, batch, key, sample)
+        begins = kept.state.step == 0
+        now, first = (eqx.partition(network, eqx.is_array) for network in (state.learner.network, kept.first))
+        first_arrays = jax.tree.map(lambda new, old: jnp.where(begins, new, old), now[0], first[0])
+        return _Kept(state, eqx.combine(first_arrays, first[1])), metrics
+
+    begun = _Kept(start(learner, transform, rate), learner.network)
+    kept = scan_steps(both, begun, batch, steps, None, key)[0]
+    return kept.state.learner, kept.first
+
+
+def learner_of(rule: AbstractAlgorithm, built: Built, network: Network, key: PRNGKeyArray) -> Learner:
+    """A rule's learner of another network of the same build."""
+    return init_learner(rule, eqx.tree_at(lambda b: b.network, built, network), key=key)
 
 
 def each_seed(

@@ -26,7 +26,7 @@ from ..algorithms import AbstractAlgorithm
 from ..network import Built, Network, forward
 from ..parameterizations import Parameterization
 from ..theory import kernel_flow, neural_tangent_kernel
-from ..training import leaves_steps, optimizer, streams
+from ..training import init_learner, leaves_steps, optimizer, streams
 from ._preconditions import check_family, check_gradient
 from ._probe import Build, each_seed, increasing, over_widths, probe, rms, trained
 from ._slopes import log_slope
@@ -88,13 +88,19 @@ def richness(
 
     **Returns:** a `Richness`; print it, or ask `.slope("distance")`.
 
-    **Raises:** `InputError` for Adam and batch normalization, which no kernel describes, widths that do not increase,
-    networks of another table, and families and algorithms that are not sound (as in `coordinate_check`).
+    **Raises:** `InputError` for optimizers whose updates are not proportional to the gradient and for batch
+    normalization, which no kernel describes, widths that do not increase, networks of another table, and families and
+    algorithms that are not sound (as in `coordinate_check`).
     """
     widths = increasing(widths)
     leaves_steps(algorithm, steps)
-    if table.optimizer != "sgd":
-        raise InputError(f"the table is for {table.optimizer}: the kernel regime is one of SGD; use optimizer 'sgd'")
+    if not table.rule.is_linear:
+        raise InputError(
+            f"the optimizer is {table.optimizer!r}, and a kernel describes updates proportional to the gradient",
+            setting="optimizer",
+            value=table.optimizer,
+            remedy="use the optimizer 'sgd'",
+        )
     check_family(build, algorithm, mse, widths)
     whole = over_widths(
         build, table, widths, seeds,
@@ -115,8 +121,10 @@ def _measured(
     """
     if any(segment.stages.has_statistics for segment in built.network.segments):
         raise InputError(
-            "batch normalization: its statistics change as weights do, beside what the kernel describes; "
-            "build the network with norm 'layer' or 'none'"
+            "batch normalization changes its statistics as weights do, beside what the kernel describes",
+            setting="norm",
+            value="batch",
+            remedy="build the network with norm 'layer' or 'none'",
         )
     transform = optimizer(built)
 
@@ -124,9 +132,8 @@ def _measured(
         before = eqx.tree_at(lambda b: b.network, built, network)
         dtype = jax.tree.leaves(networks)[0].dtype
         batch, fresh = probe(built, key, dtype), probe(built, jax.random.fold_in(key, FRESH), dtype).x
-        learner = trained(
-            rule, transform, mse, rule.init(before, key=key), batch, key, rate=jnp.asarray(rate, dtype), steps=steps
-        )
+        learner = init_learner(rule, before, key=key)
+        learner = trained(rule, transform, mse, learner, batch, key, rate=jnp.asarray(rate, dtype), steps=steps)
         after = eqx.tree_at(lambda b: b.network, before, learner.network)
         misfit = batch.y - before.network(batch.x)
         kernel, cross = (neural_tangent_kernel(before, batch.x, to) for to in (batch.x, fresh))

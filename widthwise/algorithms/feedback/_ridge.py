@@ -46,11 +46,12 @@ class RidgeFeedback(AbstractFeedback):
         """The factors on the ridge."""
         return Learner(built.network, feedback(built))
 
-    def tried(self, learner: Learner, batch: Batch) -> None:
-        """Refuse a ridge of 0 where a Gram matrix is singular, whose solution would be NaN or rounding.
+    def validate(self, learner: Learner, batch: Batch) -> None:
+        """A ridge of 0 cannot be used where a Gram matrix is singular: its solution would be NaN or rounding.
 
         **Raises:** `InputError`, which names the layer.
         """
+        super().validate(learner, batch)
         if float(self.ridge) > 0:
             return
         states = around(forward(learner.network, batch.x))[1]
@@ -62,8 +63,11 @@ class RidgeFeedback(AbstractFeedback):
         for layer, (rank, least) in enumerate(zip(jnp.concatenate(ranks).tolist(), full, strict=True), start=2):
             if rank < least:
                 raise InputError(
-                    f"ridge is {float(self.ridge):g}, and the states of layer {layer} have rank {rank} of {least}: "
-                    f"their Gram matrix is singular; use a ridge above 0"
+                    f"ridge is {float(self.ridge)}, and the states of layer {layer} have rank {rank} of {least}, so "
+                    f"that their Gram matrix is singular",
+                    setting="ridge",
+                    value=float(self.ridge),
+                    remedy="use a ridge above 0",
                 )
 
     def rows(self, learner: Learner, low: States, high: States) -> tuple[Any, ...]:
@@ -74,7 +78,7 @@ class RidgeFeedback(AbstractFeedback):
         ):
             # Of an image every pixel adds to the Gram matrix as every channel does.
             _, batch, *pixels, _ = z.shape
-            ridge = self.ridge * (batch * math.prod(pixels) * factor)
+            ridge = self.ridge * (batch * math.prod(pixels) * factor.value)
             found.append(each(lambda _, z, x, ridge=ridge: ridge_map(flat(z), flat(x), ridge), segment, z, target))
         return tuple(found)
 

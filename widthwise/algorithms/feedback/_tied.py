@@ -22,6 +22,11 @@ class TiedFeedback(AbstractFeedback):
         """It is."""
         return True
 
+    @property
+    def is_aligned(self) -> bool:
+        """It is."""
+        return True
+
     def init(self, built: Built, *, key: PRNGKeyArray) -> Learner:
         """The network alone: nothing is stored, so nothing can be shared by mistake."""
         return Learner(built.network)

@@ -4,7 +4,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..._errors import InputError, unknown
@@ -17,18 +16,14 @@ from ...network import (
     State,
     States,
     activation,
-    around,
-    forward,
     trained_feedback,
 )
-from .._base import Batch, Learner
+from ...parameterizations import FEEDBACK_OPTIMIZERS
+from .._base import Learner
 from ._base import AbstractFeedback, _own
 from ._losses import difference_reconstruction, layer_losses, local_difference, reconstruction
 
 LEARNS = ("reconstruction", "drl", "ldrl")
-
-
-OPTIMIZERS = ("sgd", "adam")
 
 
 class TrainedFeedback(AbstractFeedback):
@@ -42,9 +37,9 @@ class TrainedFeedback(AbstractFeedback):
     share Q_l; only Q_l learns from layer l's loss. The optimum of `ldrl` is the transposed Jacobian, whose targets are
     aligned as backprop's; that of the others inverts.
 
-    **Arguments:** `learns`: the loss; `activation`: φ; `optimizer`: `"sgd"` or `"adam"`; `rate`: base rate, of which
-    the table gives each layer its multiple; `steps`: updates a batch; `pretrain`: first training steps that change the
-    feedback alone; `noise`: σ, above 0 for `drl` and `ldrl`.
+    **Arguments:** `learns`: the loss; `activation`: φ; `optimizer`: of `FEEDBACK_OPTIMIZERS`; `rate`: base rate, of
+    which the table gives each layer its multiple; `steps`: updates a batch; `pretrain`: first training steps that
+    change the feedback alone; `noise`: σ, above 0 for `drl` and `ldrl`.
 
     **Raises:** `InputError` for unknown names and values out of range.
 
@@ -62,14 +57,24 @@ class TrainedFeedback(AbstractFeedback):
     def __check_init__(self) -> None:
         if self.learns not in LEARNS:
             raise unknown("feedback loss", self.learns, LEARNS)
-        if self.optimizer not in OPTIMIZERS:
-            raise unknown("feedback optimizer", self.optimizer, OPTIMIZERS)
+        if self.optimizer not in FEEDBACK_OPTIMIZERS:
+            raise unknown("feedback optimizer", self.optimizer, FEEDBACK_OPTIMIZERS)
         activation(self.activation)
         if isinstance(self.pretrain, bool) or not isinstance(self.pretrain, int) or self.pretrain < 0:
-            raise InputError(f"feedback pretraining is {self.pretrain!r}: it must be a whole number of at least 0")
+            raise InputError(
+                f"feedback pretraining is {self.pretrain!r}",
+                setting="pretrain",
+                value=self.pretrain,
+                remedy="it must be a whole number of at least 0",
+            )
         known = isinstance(self.noise, jax.Array) and not isinstance(self.noise, jax.core.Tracer)
         if self.learns != "reconstruction" and known and self.noise == 0:
-            raise InputError(f"noise is 0: {self.learns} learns from the network's answers to noise")
+            raise InputError(
+                f"noise is {float(self.noise)}, and {self.learns} learns from the network's answers to noise",
+                setting="noise",
+                value=float(self.noise),
+                remedy="give a noise above 0",
+            )
 
     @property
     def is_linear(self) -> bool:
@@ -82,36 +87,8 @@ class TrainedFeedback(AbstractFeedback):
         return self.pretrain
 
     def init(self, built: Built, *, key: PRNGKeyArray) -> Learner:
-        """Random feedback weights and their optimizer's memory."""
-        held = trained_feedback(built, activation=self.activation, key=key)
-        return Learner(built.network, held, self._direction.init(eqx.filter(held.segments, eqx.is_array)))
-
-    def learn(self, learner: Learner, batch: Batch, *, key: PRNGKeyArray) -> Learner:
-        """`steps` updates of every layer's feedback at once."""
-        low, high = around(forward(learner.network, batch.x))
-        held = _own(learner)
-        scalings = held.scalings
-        arrays, static = eqx.partition(held.segments, eqx.is_array)
-
-        def update(turn: Array, carry: Any) -> Any:
-            arrays, memory = carry
-            own = jax.random.fold_in(key, turn)
-            gradient = jax.grad(
-                lambda arrays: self.loss(learner.network, eqx.combine(arrays, static), low, high, key=own)
-            )(arrays)
-            # The table's epsilon, as in `training.optimizer`: gradients divided by it meet the common one.
-            gradient = jax.tree.map(lambda g, s: g / s.epsilon if self.optimizer == "adam" else g, gradient, scalings)
-            with jax.numpy_dtype_promotion("standard"):
-                direction, memory = self._direction.update(gradient, memory)
-            moved = jax.tree.map(
-                lambda w, d, s: w - self.rate.astype(w.dtype) * s.rate * d, arrays, direction, scalings
-            )
-            return moved, memory
-
-        arrays, memory = jax.lax.fori_loop(0, self.steps, update, (arrays, learner.memory))
-        segments = eqx.combine(arrays, static)
-        held = eqx.tree_at(lambda f: f.segments, held, segments)
-        return Learner(learner.network, held, memory)
+        """Random feedback weights."""
+        return Learner(built.network, trained_feedback(built, activation=self.activation, key=key))
 
     def loss(
         self, network: Network, feedback: tuple[Segment, ...], low: States, high: States, *, key: PRNGKeyArray
@@ -130,7 +107,3 @@ class TrainedFeedback(AbstractFeedback):
     def down(self, stage: AbstractStage, row: Any, value: State, like: State) -> State:
         """g_l(v)."""
         return row(value)
-
-    @property
-    def _direction(self) -> optax.GradientTransformation:
-        return optax.scale_by_adam() if self.optimizer == "adam" else optax.identity()

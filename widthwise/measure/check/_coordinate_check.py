@@ -1,10 +1,10 @@
 """The coordinate check: does every layer move as it should as the network grows wider, or deeper?
 
 A few full-batch steps on a fixed probe; each quantity's RMS, divided by the seed's initial residual, against the size:
-what SGD moves is proportional to the residual (biases, the same for all examples: to its mean over them). Adam's steps
-are not, and their movements stay undivided: the residual, which falls with the width as f_0 does, would add a slope of
-its own. Expected slopes come from what training should do, predicted ones from the exponents of the table under test;
-only the first decide.
+what SGD moves is proportional to the residual (biases, the same for all examples: to its mean over them), what an
+update of degree q in the gradient moves to its q-th power. Adam's q is 0, and its movements stay undivided: the
+residual, which falls with the width as f_0 does, would add a slope of its own. Expected slopes come from what training
+should do, predicted ones from the exponents of the table under test; only the first decide.
 
 | quantity | of | expected over width | over depth |
 |---|---|---|---|
@@ -12,9 +12,10 @@ only the first decide.
 | output | the prediction's change | 0 | 0 |
 | error | e_l before training, of PC, TP and DTP | k − 1/2 − r (PC), 0 (TP, DTP) | - |
 | feedback | feedback that learns | 0 | - |
-| a role | biases, gains and offsets alone, in the first step | r − 1/2; the readout's 0 | - |
+| a role | its arrays alone, in the first step | r − 1/2; the readout's 0 | - |
 
-Biases move a wide network much less than its weights do, so that only their own line shows them wrong.
+A rate that is too small is hidden by the layers that still move, and biases move a wide network much less than its
+weights do: each role's own line shows it.
 """
 
 import math
@@ -22,7 +23,6 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,15 +30,27 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..._errors import InputError
 from ..._loss import Loss, mse
-from ...algorithms import AbstractAlgorithm, Batch, PredictiveCoding, TargetPropagation
+from ...algorithms import AbstractAlgorithm, Batch
 from ...inference import curvature
 from ...network import Built, Network, States, calibrated, forward, inputs
 from ...parameterizations import Parameterization, Role
-from ...training import leaves_steps, optimizer
+from ...training import chosen_update, leaves_steps, prepared
 from .._feedback_movement import feedback_movement
-from .._layer_response import own_movement, roles_of
+from .._layer_response import in_gradient, own_movement, roles_of
 from .._preconditions import check_algorithm, check_family, check_gradient
-from .._probe import LINEAR_MOVEMENT, Build, each_seed, increasing, layer_rms, networks_of, probe, rms, trained
+from .._probe import (
+    LINEAR_MOVEMENT,
+    Build,
+    check_settings,
+    each_seed,
+    increasing,
+    layer_rms,
+    learner_of,
+    networks_of,
+    probe,
+    rms,
+    trained_and_first,
+)
 from ._expectations import main_lines, other_lines, predicted
 from ._result import CoordinateCheck
 
@@ -60,6 +72,7 @@ def coordinate_check(
     loss: Loss = mse,
     momentum: float = 0.0,
     epsilon: float = 1e-12,
+    optimizer: Any = None,
     on_width: Callable[[int], None] = lambda width: None,
 ) -> CoordinateCheck:
     """Measure how every layer's movement scales with width, and judge it by the desiderata.
@@ -71,7 +84,8 @@ def coordinate_check(
     each of at least 3 layers; `seeds`: at least 2, paired over widths; `steps`: full-batch steps on a probe of 8
     examples, x ~ N(0, 1), y = tanh(2 T x); `rate`: base rate, or None to choose, at the smallest width, the least one
     that moves every layer enough to count; `richness`: r of the expected movement (default: the table's own, 1/2 for
-    SP); `loss`, `momentum`; `epsilon`: Adam's, small as the probe's gradients.
+    SP); `loss`, `momentum`; `epsilon`: Adam's, small as the probe's gradients; `optimizer`: the
+    table's own, or a pair of it and a function (see `training.train`).
 
     **Returns:** a `CoordinateCheck`; print it, or ask `.passed`. A line passes where |slope − expected| <= max(0.05,
     2 se), se <= 0.03, and the layer, but for errors and biases, moves by at least 1 % at the smallest width; 0.1
@@ -85,12 +99,9 @@ def coordinate_check(
     """
     deep = depths is not None
     sizes = increasing(widths) if depths is None else _increasing_depths(depths)
-    if seeds < 2 or steps < 1:
-        raise InputError(f"seeds {seeds}, steps {steps}: a slope's error needs two seeds, a movement one step")
+    check_settings(seeds, steps, rate)
     leaves_steps(algorithm, steps)
-    if rate is not None and not 0 < rate < math.inf:
-        raise InputError(f"rate is {rate}: it must be positive and finite, or None to be chosen")
-    settings = (algorithm, loss, steps, momentum, epsilon)
+    settings = (algorithm, loss, steps, momentum, epsilon, optimizer)
     smallest = networks_of(build, table, sizes[0], min(seeds, 4))
     if deep:
         check_algorithm(algorithm, smallest[0], loss)
@@ -114,7 +125,7 @@ def coordinate_check(
     lines = main_lines(sizes, found, by_table, float(richness), deep)
     if not deep:
         lines += other_lines(sizes, found, smallest[0], algorithm, table, float(richness))
-    precision = float(algorithm.output_precision) if isinstance(algorithm, PredictiveCoding) else None
+    precision = None if algorithm.output_precision is None else float(algorithm.output_precision)
     norms = [float(np.median(one["curvature"])) for one in found if "curvature" in one]
     ends = (norms[0], norms[-1]) if norms else None
     residual = float(np.median(found[-1]["residual"])) if "residual" in found[-1] else None
@@ -126,7 +137,12 @@ def _increasing_depths(depths: Sequence[int]) -> list[int]:
     """The depths, of networks with a first, a last hidden layer and a readout."""
     sizes = increasing(depths, "depths")
     if sizes[0] < 3:
-        raise InputError(f"depths {sizes}: a first and a last hidden layer and a readout are 3 layers at least")
+        raise InputError(
+            f"depths {sizes}",
+            setting="depths",
+            value=sizes,
+            remedy="a first and a last hidden layer and a readout are 3 layers at least",
+        )
     return sizes
 
 
@@ -140,40 +156,38 @@ def _measure(
     steps: int,
     momentum: float,
     epsilon: float,
+    optimizer: Any,
 ) -> dict[str, Any]:
     """Movement of every layer, over the residual and over the layer itself, for all seeds and rates."""
-    transform = optimizer(built, momentum=momentum, epsilon=epsilon)
-    dtype, sgd = jax.tree.leaves(networks)[0].dtype, built.table.optimizer == "sgd"
+    transform = chosen_update(built, optimizer, momentum=momentum, epsilon=epsilon)
+    dtype, degree = jax.tree.leaves(networks)[0].dtype, float(built.table.rule.facts[0])
 
     def one(rule: AbstractAlgorithm, drawn: Network, key: PRNGKeyArray) -> dict[str, Any]:
         batch = probe(built, key, dtype)
         network = calibrated(drawn, batch.x)
-        learner = rule.init(eqx.tree_at(lambda b: b.network, built, network), key=key)
+        learner = learner_of(rule, built, network, key)
         before = forward(network, batch.x)
         found = {}
-        if isinstance(rule, PredictiveCoding):
-            problem = rule.problem(learner, batch, loss)
+        if (problem := rule.problem(learner, batch, loss)) is not None:
             found["curvature"] = jnp.median(curvature(problem, problem.start()))
-        if isinstance(rule, PredictiveCoding | TargetPropagation):
-            inferred = rule.infer(rule.prepare(learner, batch, key=key), batch, loss, key=key)
+        if rule.measures_errors:
+            inferred = rule.infer(prepared(rule, learner, batch, key=key), batch, loss, key=key)
             found["error"] = layer_rms(inferred.errors[:-1]) / _residual(before, batch)
             if "residual_median" in inferred.metrics:
                 found["residual"] = inferred.metrics["residual_median"]
         seen = inputs(batch.x, before[:-1])
-        none = jnp.ones((), dtype)
-        unit, shared = (_residual(before, batch), _shared(before, batch)) if sgd else (none, none)
+        unit = _residual(before, batch) ** degree
 
         def moved(rate: Array) -> dict[str, Any]:
-            updated = trained(rule, transform, loss, learner, batch, key, rate=rate, steps=steps)
+            updated, once = trained_and_first(rule, transform, loss, learner, batch, key, rate=rate, steps=steps)
             after = forward(calibrated(updated.network, batch.x), batch.x)
             movement, relative = _movement(before, after, batch, unit)
             way = feedback_movement(learner, updated, before)
             moved = {"movement": movement, "relative": relative} | ({} if way is None else {"feedback": way})
-            if not _has_vectors(built):
+            if _normalizes_by_the_batch(built):
                 return moved
             # Later steps fit what examples share before all else: of biases the first alone tells the exponent.
-            once = trained(rule, transform, loss, learner, batch, key, rate=rate, steps=1).network
-            return moved | {"vectors": _vectors(built, network, once, seen, before, unit, shared)}
+            return moved | {"own": _own(built, network, once, seen, before, batch)}
 
         return found | jax.lax.map(moved, rates.astype(dtype))
 
@@ -197,34 +211,28 @@ def _shared(before: Any, batch: Batch) -> Float[Array, ""]:
     return rms(jnp.mean(batch.y - before[-1][0], axis=0))
 
 
-def _has_vectors(built: Built) -> bool:
-    """Whether there are biases, gains or offsets to measure alone.
-
-    Networks that normalize by the batch are left out, as one layer's update changes their statistics in others.
-    """
-    learned = {role for roles in roles_of(built) for role in roles}
-    normalized = any(segment.stages.has_statistics for segment in built.network.segments)
-    return not normalized and any(role.is_bias or role.is_norm for role in learned)
+def _normalizes_by_the_batch(built: Built) -> bool:
+    """Whether one layer's update changes statistics in others, so that no role's movement is its own."""
+    return any(segment.stages.has_statistics for segment in built.network.segments)
 
 
-def _vectors(
-    built: Built,
-    network: Network,
-    updated: Network,
-    seen: Any,
-    states: States,
-    unit: Float[Array, ""],
-    shared: Float[Array, ""],
+def _own(
+    built: Built, network: Network, updated: Network, seen: Any, states: States, batch: Batch
 ) -> dict[Role, Float[Array, " layers"]]:
-    """First movement by the biases, gains, offsets of each role: of biases over `shared`, of others over `unit`."""
+    """The first movement by each role's arrays alone, at the inputs of the first forward pass.
+
+    Over the residual to the optimizer's degree in the gradient; of biases over what all examples miss alike.
+    """
     rows: dict[Role, list[Array]] = {}
     last = len(network.segments) - 1
     for index, roles in enumerate(roles_of(built)):
         for role in roles:
             # What a gain in the readout should do depends on r; those below tell the same.
-            if role.is_bias or (role.is_norm and index < last):
-                moved = own_movement(built, network, updated, seen, states, index, role)
-                rows.setdefault(role, []).append(moved / (shared if role.is_bias else unit))
+            if role.is_norm and index == last:
+                continue
+            missed = _shared(states, batch) if role.is_bias else _residual(states, batch)
+            moved = own_movement(built, network, updated, seen, states, index, role)
+            rows.setdefault(role, []).append(moved / in_gradient(missed, built, role))
     return {role: jnp.concatenate(values) for role, values in rows.items()}
 
 
@@ -246,6 +254,11 @@ def _chosen_rate(networks: tuple[Built, Any], growth: float, algorithm: Abstract
     stable = np.logical_and.accumulate(bounded)
     if not stable.any():
         check_gradient(algorithm, built, settings[0])
-        raise InputError("the network moves by more than its own size at every rate: give one with --rate")
+        raise InputError(
+            "the network moves by more than its own size at every rate",
+            setting="rate",
+            value=None,
+            remedy="give one with --rate",
+        )
     enough = stable & (typical.min(axis=1) >= AIMED_MOVEMENT)
     return float(grid[np.argmax(enough)] if enough.any() else grid[stable][-1])

@@ -4,22 +4,25 @@ Expectations come from what training should do; predictions decide nothing.
 """
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import jax
 import numpy as np
 
-from ...algorithms import AbstractAlgorithm, PredictiveCoding, TargetPropagation, TiedFeedback
+from ...algorithms import AbstractAlgorithm
 from ...network import Built
-from ...parameterizations import OWN, Parameterization, Role
-from ...theory import predicted_depth_slopes, predicted_errors, predicted_slopes, predicted_vectors
-from .._feedback_movement import predicted_feedback_slopes
+from ...parameterizations import OWN, Parameterization, Role, UpdateRule
+from ...theory import own_movement, predicted_depth_slopes, predicted_errors, predicted_own_movements, predicted_slopes
+from .._feedback_movement import feedback_rule
 from .._layer_response import roles_of
 from .._slopes import log_slope
 from ._result import MOST_MOVEMENT, Line
 
 TOLERANCE = 0.05
 LARGEST_ERROR = 0.03
+# Of one role's weights alone, which a wrong exponent moves by a quarter at least: one step tells less than four.
+LARGEST_OWN_ERROR = 0.06
 # Of feedback, whose reconstruction changes as it learns; and over depth, where everything carries a transient of
 # (L − 2)/L (docs/theory.md D2).
 LOOSE_TOLERANCE = 0.1
@@ -43,7 +46,7 @@ def _counted(built: Built, algorithm: AbstractAlgorithm) -> dict[str, Any]:
     return {
         "depth": built.network.depth,
         "residual": Role.BRANCH in _roles(built),
-        "fixed_prediction": isinstance(algorithm, PredictiveCoding) and algorithm.fixed_prediction,
+        "fixed_prediction": algorithm.fixed_prediction,
         "feedback": _feedback(algorithm),
     }
 
@@ -54,9 +57,24 @@ def _roles(built: Built) -> set[Role]:
 
 def _feedback(algorithm: AbstractAlgorithm) -> str | None:
     """How targets come down, as the exponents count it; None where none do."""
-    if not isinstance(algorithm, TargetPropagation):
+    if algorithm.feedback is None:
         return None
-    return "tied" if isinstance(algorithm.feedback, TiedFeedback) else "batch"
+    return "tied" if algorithm.feedback.is_aligned else "batch"
+
+
+def predicted_feedback_slopes(table: Parameterization, rule: UpdateRule) -> dict[str, Fraction]:
+    """d log RMS(ΔQ_l z_l) / d log M of the hidden layers' and the readout's feedback, where states keep their size.
+
+    −C + n under SGD and Adam, n = 1 where the fan-in of Q grows: entries of z_{l-1} − Q z_l and of z_l are of order one
+
+    **Arguments:** `table`; `rule`: the feedback's optimizer.
+    """
+    zero = Fraction(0)
+
+    def slope(role: Role) -> Fraction:
+        return own_movement(table, role, zero, zero, rule)
+
+    return {"hidden": slope(Role.FEEDBACK), "output": slope(Role.FEEDBACK_OUTPUT)}
 
 
 def main_lines(
@@ -84,49 +102,37 @@ def other_lines(
     sizes: list[int],
     found: list[dict[str, Any]],
     built: Built,
-    algorithm: Any,
+    algorithm: AbstractAlgorithm,
     table: Parameterization,
     richness: float,
 ) -> tuple[Line, ...]:
-    """The verdicts of errors, of feedback that learns, and of biases, gains and offsets."""
+    """The verdicts of errors, of feedback that learns, and of each role's own movement."""
     lines, counted = [], _counted(built, algorithm)
     own = table.algorithm == OWN
-    expected = _expected_error(algorithm, table, richness)
+    expected = None if own else algorithm.error_slope(richness=richness, gamma_bar=float(table.gamma_bar))
     if expected is not None and "error" in found[0]:
         for index, by_table in enumerate(predicted_errors(table, **counted)):
             rows = [one["error"][:, index] for one in found]
             lines.append(_line("error", index + 1, sizes, rows, expected, by_table, math.nan, TOLERANCE))
     if "feedback" in found[0]:
-        ways = predicted_feedback_slopes(table, algorithm.feedback.optimizer)
+        ways = predicted_feedback_slopes(table, feedback_rule(algorithm, table))
         layers = found[0]["feedback"][0].shape[-1]
         for index in range(layers):
             rows = [one["feedback"][0][:, 0, index] for one in found]
             moved = float(np.median(found[0]["feedback"][1][:, 0, index]))
             part = "output" if index == layers - 1 else "hidden"
             lines.append(_line("feedback", index + 2, sizes, rows, 0.0, ways[part], moved, LOOSE_TOLERANCE))
-    vectors: dict[Role, Any] = {} if own else predicted_vectors(table, **counted)
-    for role in found[0].get("vectors", {}):
+    moves: dict[Role, Any] = {} if own else predicted_own_movements(table, **counted)
+    for role in found[0].get("own", {}):
         with np.errstate(divide="ignore"):
-            means = [np.exp(np.log(one["vectors"][role][:, 0]).mean(axis=-1)) for one in found]
-        wanted = 0.0 if role is Role.OUTPUT_BIAS else richness - 0.5
+            means = [np.exp(np.log(one["own"][role][:, 0]).mean(axis=-1)) for one in found]
+        wanted = 0.0 if role.is_output else richness - 0.5
         layer = _first_layer(built, role)
-        by_table = vectors.get(role, math.nan)
-        lines.append(_line(str(role), layer, sizes, means, wanted, by_table, math.nan, TOLERANCE))
+        by_table = moves.get(role, math.nan)
+        quantity = str(role) if role.is_bias or role.is_norm else f"{role} weights"
+        sure = LARGEST_ERROR if quantity == str(role) else LARGEST_OWN_ERROR
+        lines.append(_line(quantity, layer, sizes, means, wanted, by_table, math.nan, TOLERANCE, largest_error=sure))
     return tuple(lines)
-
-
-def _expected_error(algorithm: Any, table: Parameterization, richness: float) -> float | None:
-    """d log RMS(e_l) / d log M where the table is right; None where nothing is known to say so."""
-    if table.algorithm == OWN or _feedback(algorithm) == "tied":
-        return None
-    if isinstance(algorithm, TargetPropagation):
-        return 0.0
-    if not isinstance(algorithm, PredictiveCoding):
-        return None
-    if algorithm.precision_cap is not None or algorithm.activity_decay is not None:
-        return None
-    bounded = math.inf if algorithm.fixed_prediction else 2 * richness
-    return min(-float(table.gamma_bar), bounded) - 0.5 - richness
 
 
 def _first_layer(built: Built, role: Role) -> int:
@@ -145,13 +151,14 @@ def _line(
     moved: float,
     tolerance: float,
     most: float = math.nan,
+    largest_error: float = LARGEST_ERROR,
 ) -> Line:
     """One verdict; rows are all seeds' values, one a size; `moved`: NaN where nothing needs to; `most`: NaN for any."""
     slope, error = log_slope(sizes, np.stack(rows, axis=1))
     within = abs(slope - expected) <= max(tolerance, 2 * error)
     enough = (math.isnan(moved) and quantity not in MOVES) or moved >= LEAST_MOVEMENT
     moves = enough and not most >= MOST_MOVEMENT
-    sure = error <= LARGEST_ERROR
+    sure = error <= largest_error
     return Line(
         quantity, layer, slope, error, expected, float(by_table), moved,
         passed=bool(within and moves and sure), uncertain=bool(within and moves and not sure), movement_max=most,

@@ -28,7 +28,8 @@ class Line:
     """One quantity's verdict.
 
     **Arguments:** `quantity`: `"movement"`, `"output"`, of predictive coding and targets `"error"`, where feedback
-    learns `"feedback"`, and of biases, gains and offsets alone their role; `layer`: from 1; `slope`, `se`: measured;
+    learns `"feedback"`; of what one role's arrays do alone `"hidden weights"` and the like, of biases, gains and
+    offsets the role; `layer`: from 1; `slope`, `se`: measured;
     `expected`: by the desiderata; `predicted`: by the exponents under test; `movement_min`: at the smallest width,
     relative to the features (for the output: to the initial residual); `passed`; `uncertain`: it did not, for want of
     seeds alone; `movement_max`: as `movement_min`, at the width where it is largest, NaN where none is too large.
@@ -111,12 +112,12 @@ class CoordinateCheck:
         return dataclasses.asdict(self) | {"passed": self.passed, "verdicts": self.verdicts}
 
     def __str__(self) -> str:
-        rows = [f"{'quantity':12s} layer   slope     se  expected  predicted  moves  verdict"]
+        rows = [f"{'quantity':15s} layer   slope     se  expected  predicted  moves  verdict"]
         for line in self.lines:
             word = "passed" if line.passed else "uncertain" if line.uncertain else "FAILED"
             moves = "-" if math.isnan(line.movement_min) else f"{line.movement_min:.1%}"
             rows.append(
-                f"{line.quantity:12s} {line.layer:5d} {line.slope:7.3f} {line.se:6.3f} {line.expected:9.3f} "
+                f"{line.quantity:15s} {line.layer:5d} {line.slope:7.3f} {line.se:6.3f} {line.expected:9.3f} "
                 f"{line.predicted:10.3f} {moves:>6s}  {word}"
             )
         spread = f"{self.axis}s {self.widths[0]} to {self.widths[-1]}, {self.seeds} seeds, {self.steps} steps"

@@ -14,8 +14,8 @@ M^(p (1/2 − A_L)) with A_L = a + b of the readout, is counted from the table s
 Sources: arXiv 2411.02001; docs/theory.md C1, C2 (the feedback's own movement alone sees its exponents).
 """
 
-import dataclasses
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import equinox as eqx
@@ -24,11 +24,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..._product import product
-from ...algorithms import AbstractAlgorithm, Batch, Learner, TrainedFeedback
+from ...algorithms import AbstractAlgorithm, AbstractFeedback, Batch, Learner
 from ...network import Built, Feedback, States, around, each, forward
-from ...parameterizations import Parameterization, Role
+from ...parameterizations import Parameterization, Role, UpdateRule, update_rule
+from ...training import prepared
 from .._feedback_movement import feedback_movement
-from .._probe import layer_rms, order_keys, probe, rms
+from .._probe import layer_rms, learner_of, order_keys, probe, rms
 from .._slopes import Slope
 from ._estimates import Axis, Estimates, size_slope
 from ._table import HALF, exponent
@@ -46,13 +47,7 @@ def held_feedback(algorithm: AbstractAlgorithm, built: Built, key: PRNGKeyArray)
 
 def learns_unseen(algorithm: AbstractAlgorithm, feedback: Feedback | None) -> bool:
     """Whether feedback weights learn by a rule of one's own, whose loss is not known here."""
-    return feedback is not None and bool(feedback.segments) and not isinstance(_way(algorithm), TrainedFeedback)
-
-
-def feedback_optimizer(algorithm: AbstractAlgorithm, table: Parameterization) -> str:
-    """Its feedback's own; the table's where no weights learn."""
-    way = _way(algorithm)
-    return way.optimizer if isinstance(way, TrainedFeedback) else table.optimizer
+    return feedback is not None and bool(feedback.segments) and _learning(algorithm) is None
 
 
 def feedback_program(built: Built, algorithm: AbstractAlgorithm) -> Callable[[Any, int], WayDown]:
@@ -70,11 +65,11 @@ def feedback_program(built: Built, algorithm: AbstractAlgorithm) -> Callable[[An
         def one(row: tuple[Any, PRNGKeyArray]) -> WayDown:
             network = eqx.combine(row[0], static)
             batch = probe(built, row[1], jax.tree.leaves(row[0])[0].dtype)
-            learner = rule.init(eqx.tree_at(lambda b: b.network, built, network), key=row[1])
+            learner = learner_of(rule, built, network, row[1])
             states = forward(network, batch.x)
-            found = {"ridge": (_largest(states), 2)}
-            if isinstance(_way(rule), TrainedFeedback):
-                found |= _learned(rule, learner, batch, states, row[1])
+            found = {"ridge": (_largest(states), Fraction(2))}
+            if (way := _learning(rule)) is not None:
+                found |= _learned(rule, way, learner, batch, states, row[1])
             return _by_role(found, rms(states[-1][0]))
 
         return jax.lax.map(one, (networks, keys))
@@ -82,10 +77,10 @@ def feedback_program(built: Built, algorithm: AbstractAlgorithm) -> Callable[[An
     return lambda networks, seeds: jax.device_get(all_seeds(rule_arrays, networks, order_keys(seeds)))
 
 
-def feedback_estimates(table: Parameterization, founds: list[WayDown], axis: Axis, optimizer: str) -> Estimates:
+def feedback_estimates(table: Parameterization, founds: list[WayDown], axis: Axis, rule: UpdateRule) -> Estimates:
     """The exponents of the feedback's rows, over width: they have none of depth.
 
-    **Arguments:** `optimizer`: the feedback's.
+    **Arguments:** `rule`: the feedback's optimizer.
     """
     estimates: Estimates = {}
     roles: list[Role] = list(founds[0])
@@ -95,19 +90,21 @@ def feedback_estimates(table: Parameterization, founds: list[WayDown], axis: Axi
         seen = seen if role is Role.FEEDBACK_OUTPUT else 0.0
         for letter in founds[0][role]:
             slope, error = size_slope(axis.sizes, [found[role][letter] for found in founds])
-            slope += _power(letter, optimizer) * seen
+            slope += float(_power(letter, rule)) * seen
             value = {"ridge": slope, "b": float(exponent(table, role, "b")) + slope, "c": slope, "g": -slope}[letter]
             estimates[role, letter] = Slope(value, error)
     return estimates
 
 
-def _power(letter: str, optimizer: str) -> int:
-    """To which power what a map sees enters a measurement."""
-    return {"ridge": 2, "b": 1, "c": 2 if optimizer == "sgd" else 1, "g": 1}[letter]
+def _power(letter: str, rule: UpdateRule) -> Fraction:
+    """To which power what a map sees enters a measurement; into its update by the gradient, of degree q."""
+    return {"ridge": Fraction(2), "b": Fraction(1), "c": 1 + rule.facts[0], "g": Fraction(1)}[letter]
 
 
-def _way(algorithm: AbstractAlgorithm) -> Any:
-    return getattr(algorithm, "feedback", None)
+def _learning(algorithm: AbstractAlgorithm) -> AbstractFeedback | None:
+    """Its feedback where that has weights which learn from a loss."""
+    way = algorithm.feedback
+    return None if way is None or way.optimizer is None else way
 
 
 def _largest(states: States) -> Float[Array, " maps"]:
@@ -121,32 +118,33 @@ def _largest(states: States) -> Float[Array, " maps"]:
 
 
 def _learned(
-    rule: Any, learner: Learner, batch: Batch, states: States, key: PRNGKeyArray
-) -> dict[str, tuple[Float[Array, " maps"], int]]:
+    rule: AbstractAlgorithm, way: AbstractFeedback, learner: Learner, batch: Batch, states: States, key: PRNGKeyArray
+) -> dict[str, tuple[Float[Array, " maps"], Fraction]]:
     """b, c and g of feedback weights, each with the power of its input that it has."""
-    way, held = rule.feedback, learner.feedback
+    held, kind = learner.feedback, update_rule(str(way.optimizer))
     assert held is not None
+    assert held.factors is not None
     low, high = around(states)
-    labels = jax.tree.map(lambda label: dataclasses.replace(label, rate=SMALL_RATE), held.scalings)
-    after = rule.prepare(eqx.tree_at(lambda one: one.feedback.scalings, learner, labels), batch, key=key)
+    small = jnp.full_like(held.factors.rate, SMALL_RATE)
+    after = prepared(rule, eqx.tree_at(lambda one: one.feedback.factors.rate, learner, small), batch, key=key)
     moved = feedback_movement(learner, after, states)
     assert moved is not None
-    arrays, static = eqx.partition(held.segments, eqx.is_array)
+    arrays, static = eqx.partition(held.segments, eqx.is_inexact_array)
     gradient = jax.grad(lambda arrays: way.loss(learner.network, eqx.combine(arrays, static), low, high, key=key))(
         arrays
     )
     entries = [jnp.sqrt(jnp.mean(leaf**2, axis=tuple(range(1, leaf.ndim)))) for leaf in jax.tree.leaves(gradient)]
     reached = tuple(each(lambda g, z: g(z), segment, z) for segment, z in zip(held.segments, high, strict=True))
     return {
-        "b": (layer_rms(reached) / layer_rms(low), _power("b", way.optimizer)),
-        "c": (moved[0] / SMALL_RATE, _power("c", way.optimizer)),
-        "g": (jnp.concatenate(entries), _power("g", way.optimizer)),
+        "b": (layer_rms(reached) / layer_rms(low), _power("b", kind)),
+        "c": (moved[0] / SMALL_RATE, _power("c", kind)),
+        "g": (jnp.concatenate(entries), _power("g", kind)),
     }
 
 
-def _by_role(found: dict[str, tuple[Array, int]], prediction: Float[Array, ""]) -> WayDown:
+def _by_role(found: dict[str, tuple[Array, Fraction]], prediction: Float[Array, ""]) -> WayDown:
     """Hidden layers' maps, and the readout's, over the size of what it sees."""
-    last = {letter: values[-1:] / prediction**power for letter, (values, power) in found.items()}
+    last = {letter: values[-1:] / prediction ** float(power) for letter, (values, power) in found.items()}
     hidden = {letter: values[:-1] for letter, (values, _) in found.items()}
     some = next(iter(hidden.values())).shape[0] > 0
     return ({Role.FEEDBACK: hidden} if some else {}) | {Role.FEEDBACK_OUTPUT: last}

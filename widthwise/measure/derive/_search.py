@@ -34,18 +34,19 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..._errors import InputError, unknown
+from ..._errors import InputError
 from ..._loss import Loss, mse
 from ...algorithms import AbstractAlgorithm
 from ...network import Built
-from ...parameterizations import OPTIMIZERS, Parameterization, Rational, Role, fraction
+from ...parameterizations import Parameterization, Rational, Role, fraction, update_rule
 from ...training import leaves_steps, streams
+from .._feedback_movement import feedback_rule
 from .._layer_response import FIRST_RATE, Found, forward_program, response_program
 from .._preconditions import check_algorithm, check_gradient, check_growth, check_normalization
-from .._probe import LINEAR_MOVEMENT, increasing, networks_of
+from .._probe import LINEAR_MOVEMENT, check_settings, increasing, networks_of
 from .._slopes import Slope
 from ._estimates import Axis, Estimates, forward_estimates, learning_estimates
-from ._feedback_exponents import feedback_estimates, feedback_optimizer, feedback_program, held_feedback, learns_unseen
+from ._feedback_exponents import feedback_estimates, feedback_program, held_feedback, learns_unseen
 from ._result import Derivation
 from ._rounding import CONFIDENT, LEAST_SIZES, Exponent, rounded, settled_slope
 from ._table import DEEP, completed, exponent, gauge_part, start_table, unmeasured_rows, with_exponents
@@ -62,7 +63,7 @@ def derive(
     build: Callable[..., Built],
     algorithm: AbstractAlgorithm,
     *,
-    optimizer: str = "sgd",
+    optimizer: Any = "sgd",
     richness: Rational = HALF,
     gamma_bar: Rational | None = None,
     start: Parameterization | None = None,
@@ -79,7 +80,8 @@ def derive(
     """Find the exponents with which a network family and an algorithm keep the desiderata, by measuring.
 
     **Arguments:** `build(width, key, table)`: the family, as a function of the table too; with `depths`
-    `build(width, depth, key, table)`; `algorithm`: ours or one's own; `optimizer`: `"sgd"` or `"adam"`; `richness`: r
+    `build(width, depth, key, table)`; `algorithm`: ours or one's own; `optimizer`: a name, an
+    `UpdateRule`, or a pair of one and a function (see `training.train`); `richness`: r
     that is asked for; `gamma_bar`: exponent of predictive coding's output precision that is asked for (0); `start`: any
     table, whose exponents are where the search begins, and whose multipliers, precisions and base stay (default: std
     1/sqrt(fan-in), one rate); `widths`: increasing, at least 3 to be sure of anything; `depths`: measured at the
@@ -102,27 +104,39 @@ def derive(
     widths = increasing(widths)
     depths = None if depths is None else increasing(depths, "depths")
     r = fraction(richness)
-    if optimizer not in OPTIMIZERS:
-        raise unknown("optimizer", optimizer, OPTIMIZERS)
-    if seeds < 2 or steps < 1:
-        raise InputError(f"seeds {seeds}, steps {steps}: a slope's error needs two seeds, a movement one step")
-    if rate is not None and not 0 < rate < math.inf:
-        raise InputError(f"rate is {rate}: it must be positive and finite, or None to be chosen")
+    row = optimizer[0] if isinstance(optimizer, tuple) and len(optimizer) == 2 else optimizer
+    own = update_rule(row)
+    check_settings(seeds, steps, rate)
     if isinstance(denominator, bool) or not isinstance(denominator, int) or denominator < 1:
-        raise InputError(f"denominator is {denominator!r}: it must be a whole number of at least 1")
+        raise InputError(
+            f"denominator is {denominator!r}",
+            setting="denominator",
+            value=denominator,
+            remedy="it must be a whole number of at least 1",
+        )
     leaves_steps(algorithm, steps)
     table = start or start_table(
         algorithm.name,
-        optimizer,
+        own,
         gamma_bar=fraction(0 if gamma_bar is None else gamma_bar),
-        output_loss=getattr(algorithm, "output_loss", "weighted"),
+        output_loss=algorithm.output_loss,
         deep=depths is not None,
     )
     if gamma_bar is not None and fraction(gamma_bar) != table.gamma_bar:
-        raise InputError(f"the start's gamma_bar is {table.gamma_bar}, asked for is {gamma_bar}: give one of them")
-    if table.optimizer != optimizer:
-        raise InputError(f"the start's optimizer is {table.optimizer!r}, asked for is {optimizer!r}: give the same")
-    settings = _Settings(build, algorithm, r, seeds, steps, rate, loss, epsilon, denominator, on_round)
+        raise InputError(
+            f"the start's gamma_bar is {table.gamma_bar}, asked for is {gamma_bar}",
+            setting="gamma_bar",
+            value=gamma_bar,
+            remedy="give one of them",
+        )
+    if table.rule != own:
+        raise InputError(
+            f"the start's optimizer is {table.optimizer!r}, asked for is {own.name!r}",
+            setting="optimizer",
+            value=own.name,
+            remedy="give the same",
+        )
+    settings = _Settings(build, algorithm, r, seeds, steps, rate, loss, epsilon, denominator, on_round, optimizer)
     # What another derivation did not measure, this one may.
     search = _Search(settings, dataclasses.replace(table, unmeasured=()))
     over_width = Axis(widths, None if depths is None else depths[0], "")
@@ -147,6 +161,7 @@ class _Settings:
     epsilon: float
     denominator: int
     on_round: Callable[[str], None]
+    optimizer: Any
 
 
 class _Search:
@@ -211,7 +226,7 @@ class _Search:
 
     def _gauge_part(self, role: Role, letter: str) -> Fraction:
         table = self.table
-        own = feedback_optimizer(self.settings.algorithm, table) if role.is_feedback else table.optimizer
+        own = feedback_rule(self.settings.algorithm, table) if role.is_feedback else table.rule
         return gauge_part(table, role, letter, own)
 
     def _networks(self, axis: Axis, size: int) -> tuple[Built, Any]:
@@ -248,7 +263,7 @@ class _Search:
             built, networks = self._networks(axis, size)
             make = partial(feedback_program, built, held.algorithm)
             founds.append(self._program(axis, size, "feedback", make)(networks, held.seeds))
-        return feedback_estimates(self.table, founds, axis, feedback_optimizer(held.algorithm, self.table))
+        return feedback_estimates(self.table, founds, axis, feedback_rule(held.algorithm, self.table))
 
     def _learning(self, axis: Axis, size: int) -> Found:
         held = self.settings
@@ -257,7 +272,13 @@ class _Search:
 
         def make() -> Any:
             return response_program(
-                built, held.algorithm, held.loss, steps=held.steps, epsilon=held.epsilon, deep=bool(axis.suffix)
+                built,
+                held.algorithm,
+                held.loss,
+                steps=held.steps,
+                epsilon=held.epsilon,
+                deep=bool(axis.suffix),
+                optimizer=held.optimizer,
             )
 
         program = self._program(axis, size, "learning", make)

@@ -7,12 +7,15 @@ from fractions import Fraction
 from ...parameterizations import (
     ALGORITHMS,
     OWN,
+    UPDATE_RULES,
     Parameterization,
     Power,
     Role,
     Scaling,
+    UpdateRule,
     from_json,
     to_json,
+    update_rule,
     width_exponent,
     with_decay,
 )
@@ -25,7 +28,7 @@ Exponents = Mapping[tuple[Role, str], Fraction]
 
 def start_table(
     algorithm: str,
-    optimizer: str,
+    optimizer: str | UpdateRule,
     *,
     gamma_bar: Fraction = ZERO,
     output_loss: str = "weighted",
@@ -38,6 +41,7 @@ def start_table(
     for and not measured; `deep`: whether depth exponents will be measured: branches then start at 1/L, where their sum
     is small and answers an exponent by the same power, as it does not where it blows up; `base_width`: N_0.
     """
+    rule = update_rule(optimizer)
     weight = Scaling(init=Power(fan_in=-HALF))
     small = Power(fan_in=-HALF, depth=-ONE, base_depth=-ONE)
     rows = {role: Scaling() if role.is_bias or role.is_norm else weight for role in Role}
@@ -49,7 +53,7 @@ def start_table(
     return Parameterization(
         name="start",
         algorithm=algorithm if algorithm in ALGORITHMS else OWN,
-        optimizer=optimizer,
+        optimizer=rule.name,
         richness=None,
         gamma_bar=gamma_bar,
         gauge=None,
@@ -58,6 +62,7 @@ def start_table(
         base_width=base_width,
         base_depth=8,
         rows=tuple(rows.items()),
+        own_rule=None if rule.name in UPDATE_RULES else rule,
     )
 
 
@@ -67,15 +72,15 @@ def exponent(table: Parameterization, role: Role, letter: str) -> Fraction:
     return width_exponent(row.ridge, role) if letter == "ridge" else row.letters(role)[letter]
 
 
-def gauge_part(table: Parameterization, role: Role, letter: str, optimizer: str) -> Fraction:
-    """What a gauge move adds to an exponent: b + a, c + 2a (c + a under Adam) and g − a are what no move changes.
+def gauge_part(table: Parameterization, role: Role, letter: str, rule: UpdateRule) -> Fraction:
+    """What a gauge move adds to an exponent: b + a, c + (1 + q − p) a and g − a are what no move changes.
 
-    **Arguments:** `optimizer`: of this role's weights; feedback may have its own.
+    **Arguments:** `rule`: the optimizer of this role's weights; feedback may have its own.
     """
     if letter == "ridge":
         return ZERO
     a = exponent(table, role, "a" + letter[1:])
-    return a * {"b": 1, "c": 2 if optimizer == "sgd" else 1, "g": -1}[letter[0]]
+    return a * {"b": ONE, "c": rule.gauge_degree(role), "g": -ONE}[letter[0]]
 
 
 def with_exponents(table: Parameterization, exponents: Exponents) -> Parameterization:
@@ -116,7 +121,7 @@ def completed(table: Parameterization, measured: Iterable[tuple[Role, str]], ric
     """
     roles = {role for role, _ in measured}
     rows = {
-        role: row if role.is_feedback else with_decay(role, row, table.optimizer, table.weight_decay_kind)
+        role: row if role.is_feedback else with_decay(role, row, table.rule, table.weight_decay_kind)
         for role, row in table.rows
         if role in roles or role.is_feedback
     }
