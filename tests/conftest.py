@@ -42,6 +42,7 @@ COMPILED_QUICKLY = {
     "test_derived_feedback",
     "test_target_coordinates",
     "test_desiderata",
+    "test_own_update_rules",
     "test_gradient_limits",
     "test_kernel",
     "test_prefactor",
@@ -49,6 +50,8 @@ COMPILED_QUICKLY = {
     "test_measured_conditioning",
     "test_theory_verb",
     "test_cifar",
+    "recipes",
+    "test_benchmark_scripts",
     "test_examples",
     "test_structure",
 }

@@ -13,6 +13,7 @@ from widthwise import theory
 from widthwise.config import RELAXATIONS, found
 from widthwise.network import cnn, forward, own_network
 from widthwise.parameterizations import parameterization
+from widthwise.training import init_learner, prepared
 
 KEY = jax.random.key(0)
 MSE = LOSSES["mse"][0]
@@ -51,11 +52,11 @@ def test_no_rule_rounds_its_factors(float32, name):
     batch = jax.tree.map(lambda array: array.astype(jnp.float32), batch_of("mse"))
 
     def compute(learner, batch):
-        learner = rule.prepare(learner, batch, key=KEY)
+        learner = prepared(rule, learner, batch, key=KEY)
         gradients, metrics = rule.grads(learner, batch, MSE, key=KEY)
         return gradients, metrics, rule.diagnose(learner, batch, MSE, gradients, key=KEY)
 
-    all_full(compute, rule.init(built, key=KEY), batch)
+    all_full(compute, init_learner(rule, built, key=KEY), batch)
 
 
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])

@@ -1,10 +1,13 @@
 """What users meet first: names that resolve, one compilation a group."""
 
 import ast
+import functools
+import logging
 import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 import widthwise as ww
@@ -36,7 +39,7 @@ def test_unknown_names_are_attribute_errors():
         "import widthwise.parameterization",
         "import widthwise.sweep",
         "from widthwise.parameterization import Role",
-        "import widthwise.cli._table",
+        "import contextlib, widthwise.cli\nwith contextlib.redirect_stdout(None): widthwise.cli.main(['table'])",
     ],
 )
 def test_the_parameterization_is_callable_whatever_was_imported(before):
@@ -82,7 +85,37 @@ for line in {list(MISTAKES)!r}:
 
 def small(size, table, key):
     return ww.mlp(64, size, 10, depth=2, activation="tanh", table=table, key=key)
-    assert 1 <= few <= 2, "the group's program, and at most its evaluation"
+
+
+def sweeps(caplog, tables, algorithm, rates):
+    """The programs of groups that are compiled while tables are swept over four widths."""
+    caplog.clear()
+    data = ww.data.load("digits", examples=64)
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        for table in tables:
+            build = functools.partial(lambda size, key, table: small(size, table, key), table=table)
+            ww.transfer(
+                build,
+                algorithm,
+                table,
+                data=data,
+                widths=[6, 10, 14, 18],
+                log2_rates=rates,
+                seeds=2,
+                steps=2,
+                batch_size=32,
+            )
+    return sum("Finished XLA compilation of jit(chunk)" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize("name", ["bp", "dtp"])
+def test_tables_of_one_shape_share_their_programs(caplog, name):
+    algorithm = {"bp": ww.Backprop, "dtp": lambda: ww.TargetPropagation(ww.TrainedFeedback())}[name]()
+    tables = [ww.parameterization(kind, algorithm=name, gauge=gauge) for kind, gauge in (("sp", None), ("mup", "stp"))]
+    assert sweeps(caplog, tables, algorithm, (-4, -2, 1)) == 4
+    # Rates are arguments, and so are the table's multipliers; another optimizer is another program.
+    assert sweeps(caplog, [ww.parameterization("mup", algorithm=name, gauge="rescaling")], algorithm, (-6, -4, 1)) == 0
+    assert sweeps(caplog, [ww.parameterization("mup", algorithm=name, optimizer="lion")], algorithm, (-6, -4, 1)) == 4
 
 
 @pytest.mark.filterwarnings("ignore::widthwise.UnsettledWarning")

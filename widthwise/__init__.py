@@ -11,9 +11,21 @@ __version__ = "0.1.0"
 
 # Where each public name lives: the whole public API on one screen.
 _PUBLIC = {
-    "parameterizations": ("parameterization", "Parameterization", "Role", "load", "parameterization", "save"),
-    "network": ("Built", "Network", "cnn", "mlp", "own_network", "residual_cnn", "residual_mlp", "vgg"),
+    "parameterizations": ("Parameterization", "Role", "UpdateRule", "load", "parameterization", "save"),
+    "network": (
+        "Built",
+        "Network",
+        "cnn",
+        "forward",
+        "inputs",
+        "mlp",
+        "own_network",
+        "residual_cnn",
+        "residual_mlp",
+        "vgg",
+    ),
     "inference": (
+        "AbstractRelaxation",
         "ActivityDescent",
         "Anderson",
         "Automatic",
@@ -26,17 +38,29 @@ _PUBLIC = {
         "Settled",
     ),
     "algorithms": (
+        "AbstractAlgorithm",
+        "AbstractFeedback",
         "Backprop",
         "Batch",
         "GaussNewtonTargets",
+        "Inference",
         "Learner",
         "PredictiveCoding",
         "RidgeFeedback",
+        "Stepped",
         "TargetPropagation",
         "TiedFeedback",
         "TrainedFeedback",
+        "local_gradients",
     ),
-    "training": ("DivergedWarning", "UnsettledWarning", "make_step", "optimizer", "train"),
+    "training": (
+        "DivergedWarning",
+        "UnsettledWarning",
+        "make_step",
+        "optimizer",
+        "scale_by_parameterization",
+        "train",
+    ),
     "measure": (
         "alignment",
         "coordinate_check",
@@ -78,15 +102,21 @@ if TYPE_CHECKING:
     from ._errors import InputError as InputError
     from ._loss import cross_entropy as cross_entropy
     from ._loss import mse as mse
+    from .algorithms import AbstractAlgorithm as AbstractAlgorithm
+    from .algorithms import AbstractFeedback as AbstractFeedback
     from .algorithms import Backprop as Backprop
     from .algorithms import Batch as Batch
     from .algorithms import GaussNewtonTargets as GaussNewtonTargets
+    from .algorithms import Inference as Inference
     from .algorithms import Learner as Learner
     from .algorithms import PredictiveCoding as PredictiveCoding
     from .algorithms import RidgeFeedback as RidgeFeedback
+    from .algorithms import Stepped as Stepped
     from .algorithms import TargetPropagation as TargetPropagation
     from .algorithms import TiedFeedback as TiedFeedback
     from .algorithms import TrainedFeedback as TrainedFeedback
+    from .algorithms import local_gradients as local_gradients
+    from .inference import AbstractRelaxation as AbstractRelaxation
     from .inference import ActivityDescent as ActivityDescent
     from .inference import Anderson as Anderson
     from .inference import Automatic as Automatic
@@ -107,6 +137,8 @@ if TYPE_CHECKING:
     from .network import Built as Built
     from .network import Network as Network
     from .network import cnn as cnn
+    from .network import forward as forward
+    from .network import inputs as inputs
     from .network import mlp as mlp
     from .network import own_network as own_network
     from .network import residual_cnn as residual_cnn
@@ -114,6 +146,7 @@ if TYPE_CHECKING:
     from .network import vgg as vgg
     from .parameterizations import Parameterization as Parameterization
     from .parameterizations import Role as Role
+    from .parameterizations import UpdateRule as UpdateRule
     from .parameterizations import load as load
     from .parameterizations import parameterization as parameterization
     from .parameterizations import save as save
@@ -123,4 +156,5 @@ if TYPE_CHECKING:
     from .training import UnsettledWarning as UnsettledWarning
     from .training import make_step as make_step
     from .training import optimizer as optimizer
+    from .training import scale_by_parameterization as scale_by_parameterization
     from .training import train as train

@@ -57,28 +57,28 @@ DEFECTS = (
     Defect(
         "hidden-bias rate with the hidden exponent",
         "parameterizations/_richness.py",
-        "bias = Scaling(rate=width_power(-c_input), epsilon=width_power(-g))",
-        "bias = Scaling(rate=width_power(-c_hidden), epsilon=width_power(-g))",
+        "bias = Scaling(rate=below(Role.HIDDEN_BIAS), epsilon=width_power(-g))",
+        "bias = Scaling(rate=below(Role.HIDDEN), epsilon=width_power(-g))",
         ("tests/parameterization/test_exponent_table.py::test_backprop_rows",),
     ),
     Defect(
         "bias inside the multiplier",
         "network/_layer.py",
         "out + self.bias_multiplier * self.bias\n\n    def transposed",
-        "out + self.multiplier * self.bias_multiplier * self.bias\n\n    def transposed",
+        "out + self.multiplier * (self.bias_multiplier * self.bias)\n\n    def transposed",
         ("tests/network/test_chain_oracles.py::test_dense_stage_by_hand",),
     ),
     Defect(
         "epsilon unscaled",
         "training/_optimizer.py",
-        "lambda g, s: g / s.epsilon",
-        "lambda g, s: g",
+        "lambda e, g: g / e.astype(g.dtype)",
+        "lambda e, g: g",
         ("tests/training/test_optimizer_rules.py::test_away_from_it_every_leaf_has_its_own_rate_epsilon_and_decay",),
     ),
     Defect(
         "Adam gauge by c - 2t",
         "parameterizations/_gauge.py",
-        'rate = step**2 if optimizer == "sgd" else step',
+        "rate = step ** rule.gauge_degree(role)",
         "rate = step**2",
         (
             "tests/parameterization/test_gauge_group.py::test_letters_move_as_the_theory_says",
@@ -88,8 +88,8 @@ DEFECTS = (
     Defect(
         "L - 1 for L in 1/sqrt(NL)",
         "network/_dense.py",
-        "size = table.size(fan_in=fan_in, fan_out=fan_out, width=width, depth=depth)",
-        "size = table.size(fan_in=fan_in, fan_out=fan_out, width=width, depth=depth - 1)",
+        "return assembled(layers, table, depth=depth,",
+        "return assembled(layers, table, depth=depth - 1,",
         (
             "tests/network/test_build_sizes.py::test_mupc_is_the_papers_unit_gaussians",
             "tests/science/test_jpc_reference.py::test_forward_settled_energies_and_gradients",
@@ -230,5 +230,71 @@ DEFECTS = (
         "jax.lax.cond(jnp.all(exact[1].converged), lambda",
         "jax.lax.cond(jnp.ones((), bool), lambda",
         ("tests/inference/test_automatic.py::test_examples_that_rounding_spoils_are_searched",),
+    ),
+    Defect(
+        "a fact ignored: pretraining",
+        "training/_step.py",
+        "            if algorithm.pretraining:\n",
+        "            if False:\n",
+        ("tests/algorithms/test_own_rules.py::test_facts_are_heeded",),
+    ),
+    Defect(
+        "a fact ignored: what a subclass says",
+        "_fact.py",
+        "            return self.read(instance)\n",
+        "            return self.read(instance)\n\n        def __set__(self, instance: Any, value: Any) -> None:\n"
+        "            pass\n",
+        (
+            "tests/algorithms/test_own_rules.py::test_facts_are_heeded",
+            "tests/algorithms/test_own_rules.py::test_an_own_relaxation_trains",
+        ),
+    ),
+    Defect(
+        "a fact ignored: a promise to settle",
+        "training/_train.py",
+        "promised = relaxation is not None and relaxation.promises",
+        "promised = False",
+        ("tests/algorithms/test_own_rules.py::test_a_relaxation_that_promises_is_not_told_to_be_another",),
+    ),
+    Defect(
+        "a step's second update begins at the first one's weights",
+        "training/_step.py",
+        "            return eqx.apply_updates(network, updates), moved\n",
+        "            return eqx.apply_updates(learner.network, updates), moved\n",
+        ("tests/algorithms/test_own_rules.py::test_weights_move_between_two_phases",),
+    ),
+    Defect(
+        "a row's gradient degree off by one",
+        "parameterizations/_update_rule.py",
+        "return norm - desired + q * gradient + p * weight - movement",
+        "return norm - desired + (q + 1) * gradient + p * weight - movement",
+        (
+            "tests/parameterization/test_update_rules.py::test_rates_under_backprop_and_predictive_coding",
+            "tests/parameterization/test_exponent_table.py::test_predictive_coding_rows",
+        ),
+    ),
+    Defect(
+        "factors among the trainable arrays",
+        "network/_factor.py",
+        'self.bits = jnp.asarray(held.view(f"int{8 * self.dtype.itemsize}"))',
+        "self.bits = jnp.asarray(held)",
+        (
+            "tests/training/test_optax.py::test_trainable_arrays_are_weights_and_biases_alone",
+            "tests/network/test_build_sizes.py::test_labels_have_the_networks_structure",
+        ),
+    ),
+    Defect(
+        "a gauge move that forgets the weight's degree",
+        "parameterizations/_update_rule.py",
+        "return 1 + q - p",
+        "return 1 + q",
+        ("tests/parameterization/test_update_rules.py::test_gauge_moves_follow_the_degrees",),
+    ),
+    Defect(
+        "every layer of Muon one matrix",
+        "training/_optimizer.py",
+        "inner = list(range(1, leaf.ndim))",
+        "inner = list(range(leaf.ndim))",
+        ("tests/training/test_optax.py::test_muon_orthogonalizes_each_layers_matrix",),
     ),
 )

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import widthwise._loss as library_loss
+import widthwise as ww
 from widthwise.algorithms import Batch
 from widthwise.network import mlp, residual_mlp
 from widthwise.parameterizations import parameterization
@@ -48,10 +48,10 @@ def unrolled(network, traced=False):
     for segment in network.segments:
         linear, stage = segment.stages.linear, segment.stages
         for depth in range(segment.depth):
-            matrix = linear.multiplier * read(linear.weight)[depth]
+            matrix = linear.multiplier.value[depth] * read(linear.weight)[depth]
             offset = np.zeros(matrix.shape[0])
             if linear.bias is not None:
-                offset = linear.bias_multiplier * read(linear.bias)[depth]
+                offset = linear.bias_multiplier.value[depth] * read(linear.bias)[depth]
             layers.append(Layer(matrix, offset, stage.before, stage.after, stage.residual))
     return layers
 
@@ -80,7 +80,7 @@ def logistic(f, y):
     return -(y * (f - jnp.log(jnp.exp(f).sum(-1, keepdims=True)))).sum(-1)
 
 
-LOSSES = {"mse": (library_loss.mse, half_square), "ce": (library_loss.cross_entropy, logistic)}
+LOSSES = {"mse": (ww.mse, half_square), "ce": (ww.cross_entropy, logistic)}
 
 
 def energy(layers, gammas, hidden, x, y, loss):

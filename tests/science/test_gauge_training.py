@@ -47,8 +47,8 @@ def train(table, optimizer, *, residual=False, steps=STEPS):
     algorithm = ALGORITHMS[table.algorithm]
     learner = algorithm.init(built, key=KEY)
     labels = jax.tree.leaves(built.scalings, is_leaf=lambda leaf: isinstance(leaf, LeafScaling))
-    leaves, tree = jax.tree.flatten(eqx.filter(learner.network, eqx.is_array))
-    static = eqx.filter(learner.network, eqx.is_array, inverse=True)
+    leaves, tree = jax.tree.flatten(eqx.filter(learner.network, eqx.is_inexact_array))
+    static = eqx.filter(learner.network, eqx.is_inexact_array, inverse=True)
     w = [np.asarray(leaf) for leaf in leaves]
     m, v = ([np.zeros_like(leaf) for leaf in w] for _ in range(2))
     kind = table.weight_decay_kind

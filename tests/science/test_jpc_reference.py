@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from science.oracles import distance, stacked
 
-from widthwise._loss import mse
+from widthwise import mse
 from widthwise.algorithms import local_gradients
 from widthwise.inference import ActivityDescent, OutputSpaceSolve, Problem
 from widthwise.network import Dense, Linear, Network, Segment, inputs, mlp, residual_mlp

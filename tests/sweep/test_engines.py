@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from refusals import refused
 from training.toys import toy
 
-from widthwise._errors import InputError
 from widthwise.algorithms import Batch
 from widthwise.cli import main
 from widthwise.config import checked
@@ -190,7 +190,7 @@ def test_other_data_are_refused_where_a_group_is_trained(here):
     task = task_of(0, run, group(width=4), load("toy.npz"), {}, [0.0], [0])
     assert task.run["data"] == str(here / "toy.npz")
     save(here / "toy.npz", toy(44))
-    with pytest.raises(InputError, match=r"toy.npz.*are not those of the sweep"):
+    with refused("data", str(here / "toy.npz")):
         train_task(task, "processes")
 
 

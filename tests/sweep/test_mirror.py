@@ -4,8 +4,8 @@ import struct
 import sys
 
 import pytest
+from refusals import refused
 
-from widthwise._errors import InputError
 from widthwise.sweep import TensorBoard
 from widthwise.training import Progress
 
@@ -52,5 +52,6 @@ def test_epochs_are_points_at_their_last_step(tmp_path):
 
 def test_missing_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(InputError, match=r"pip install 'widthwise\[track\]'"):
+    with refused("--tensorboard", tmp_path) as error:
         TensorBoard(tmp_path)
+    assert "widthwise[track]" in error.value.remedy

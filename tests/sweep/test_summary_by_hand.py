@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from refusals import refused
 
-from widthwise._errors import InputError
 from widthwise.sweep import grid, jsonable, summarize
 
 RATES = np.arange(-5, 2.25, 0.5)
@@ -259,5 +259,5 @@ def test_grid():
     "bad", [(2, -5, 0.5), (-5, 2, 0), (-5, 2, -1), (math.nan, 2, 1), (-5, math.inf, 1), (-5, 2, math.nan), (0, 1, 1e-9)]
 )
 def test_grid_refuses(bad):
-    with pytest.raises(InputError, match="log2 rates"):
+    with refused("log2 rates", bad):
         grid(*bad)

@@ -7,6 +7,7 @@ python mesh_script.py DTYPE RULE... -- HOST:PORT COUNT INDEX    of COUNT process
 import json
 import sys
 
+import equinox as eqx
 import jax
 
 words = sys.argv[1:]
@@ -20,8 +21,7 @@ jax.config.update("jax_disable_most_optimizations", True)
 import numpy as np  # noqa: E402
 
 import widthwise as ww  # noqa: E402
-from widthwise.training import join  # noqa: E402
-from widthwise.training._sharding import gathered  # noqa: E402
+from widthwise.training import gathered, join  # noqa: E402
 
 if address:
     join(address[0], processes, int(address[2]))
@@ -34,7 +34,7 @@ RULES = {
 
 
 def arrays(network):
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(gathered(network)) if hasattr(leaf, "shape")]
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(eqx.filter(gathered(network), eqx.is_inexact_array))]
 
 
 def trained(rule, table, mesh):
@@ -48,7 +48,7 @@ for name in rules:
     rule, settings = RULES[name]
     table = ww.parameterization("mup", **settings)
     whole = trained(rule, table, {"data": 4, "model": 2})
-    spread = [leaf for leaf in jax.tree.leaves(whole.network) if hasattr(leaf, "sharding")]
+    spread = jax.tree.leaves(eqx.filter(whole.network, eqx.is_inexact_array))
     shapes = [list(leaf.addressable_shards[0].data.shape) for leaf in spread]
     weights, losses = arrays(whole.network), whole.history["loss"]
     start = arrays(ww.mlp(64, 24, 10, depth=4, table=table, key=jax.random.key(0), bias=True, dtype=dtype).network)

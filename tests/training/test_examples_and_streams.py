@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from refusals import refused
 from training.toys import made, one_hot, toy
 
-from widthwise._errors import InputError
-from widthwise._loss import cross_entropy, mse
+from widthwise import cross_entropy, mse
 from widthwise.data import Dataset
 from widthwise.training import batches_per_epoch, epoch_order, evaluate, examples, run_order, sampled, streams
 
@@ -33,7 +33,7 @@ def test_streams_do_not_share_numbers():
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 2**70])
 def test_seeds_that_would_repeat_another_are_refused(seed):
-    with pytest.raises(InputError, match=f"seed is {seed}"):
+    with refused("seed", seed):
         streams(seed)
 
 
@@ -69,7 +69,7 @@ def test_every_example_is_visited_equally_often():
 def test_batches_per_epoch():
     assert [batches_per_epoch(40, size) for size in (1, 7, 8, 40)] == [40, 5, 5, 1]
     for size in (0, -1, 41):
-        with pytest.raises(InputError, match=f"batch_size is {size}: it must be between 1 and the 40"):
+        with refused("batch_size", size):
             batches_per_epoch(40, size)
 
 

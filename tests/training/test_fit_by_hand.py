@@ -6,12 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from refusals import refused
 from training.toys import effective, from_table, gap, made, one_hot, toy, weights
 
-from widthwise._errors import InputError
-from widthwise._loss import cross_entropy, mse
+from widthwise import cross_entropy, mse
 from widthwise.algorithms import Backprop, PredictiveCoding
 from widthwise.inference import ErrorDescent
+from widthwise.network import cast
 from widthwise.parameterizations import parameterization
 from widthwise.training import DivergedWarning, train
 
@@ -25,14 +26,14 @@ def inputs_of(x):
 def by_hand(built, data, transform, steps, order, loss=lambda f, y: 0.5 * jnp.sum((f - y) ** 2, axis=-1)):
     """Plain backprop with an optax transformation, over batches named by their indices."""
     network, losses = built.network, []
-    parameters = eqx.filter(network, eqx.is_array)
+    parameters = eqx.filter(network, eqx.is_inexact_array)
     memory = transform.init(parameters)
 
     @eqx.filter_jit
     def step(network, memory, x, y):
         value, gradient = eqx.filter_value_and_grad(lambda n: jnp.mean(loss(n(x), y)))(network)
         with jax.numpy_dtype_promotion("standard"):  # optax's own code is not strict
-            updates, memory = transform.update(gradient, memory, eqx.filter(network, eqx.is_array))
+            updates, memory = transform.update(gradient, memory, eqx.filter(network, eqx.is_inexact_array))
         return eqx.apply_updates(network, updates), memory, value
 
     for indices in order[:steps]:
@@ -156,7 +157,7 @@ def test_float32_networks_train_in_float32():
     wide, runs = from_table(parameterization("mup", optimizer="adam", base_width=4), dtype=jnp.float32), {}
     for dtype in (jnp.float32, jnp.float64):
         # One and the same network: the draws themselves differ between types.
-        built = eqx.tree_at(lambda b: b.network, wide, jax.tree.map(lambda a, d=dtype: a.astype(d), wide.network))
+        built = eqx.tree_at(lambda b: b.network, wide, cast(wide.network, dtype))
         given = {"epsilon": 1e-2, "decay": "cosine"}
         run = train(built, Backprop(), toy(), rate=0.05, steps=5, batch_size=BATCH, **given)
         assert {array.dtype for array in weights(run.network)} == {np.dtype(dtype)}
@@ -180,21 +181,21 @@ def test_a_diverged_run_ends_and_says_so():
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "setting", "value"),
     [
-        ({"steps": 2, "batch_size": 41}, "batch_size is 41: it must be between 1 and the 40"),
-        ({"steps": 2, "batch_size": 0}, "batch_size is 0"),
-        ({"steps": 0}, "steps 0"),
-        ({"epochs": 0}, "epochs 0"),
-        ({"steps": 2, "epochs": 1}, "steps 2"),
-        ({}, "epochs or steps"),
-        ({"steps": 2, "seed": -1}, "seed is -1"),
-        ({"steps": 2, "seed": 2**32}, "seed is 4294967296"),
-        ({"steps": 2, "decay": "linaer"}, "'linear'"),
+        ({"steps": 2, "batch_size": 41}, "batch_size", 41),
+        ({"steps": 2, "batch_size": 0}, "batch_size", 0),
+        ({"steps": 0}, "steps", 0),
+        ({"epochs": 0}, "epochs", 0),
+        ({"steps": 2, "epochs": 1}, "steps", 2),
+        ({}, "steps", None),
+        ({"steps": 2, "seed": -1}, "seed", -1),
+        ({"steps": 2, "seed": 2**32}, "seed", 2**32),
+        ({"steps": 2, "decay": "linaer"}, "schedule", "linaer"),
     ],
 )
-def test_refuses(settings, words):
-    with pytest.raises(InputError, match=words):
+def test_refuses(settings, setting, value):
+    with refused(setting, value):
         train(made(), Backprop(), toy(), rate=0.1, **({"batch_size": BATCH} | settings))
 
 
@@ -217,5 +218,5 @@ def test_losses_by_hand():
 
 @pytest.mark.parametrize("classes", [2, 5])
 def test_refuses_targets_of_another_number_of_outputs(classes):
-    with pytest.raises(InputError, match=f"the network has 3 outputs; toy has targets of {classes}"):
+    with refused("network", 3):
         train(made(), Backprop(), toy(classes=classes), rate=0.1, steps=1, batch_size=BATCH)

@@ -6,13 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from widthwise._loss import mse
+from widthwise import mse
 from widthwise.algorithms import Batch, PredictiveCoding, TargetPropagation
 from widthwise.inference import ErrorDescent
 from widthwise.network import residual_cnn, vgg
 from widthwise.parameterizations import parameterization
-from widthwise.training import make_step, optimizer
-from widthwise.training._step import start
+from widthwise.training import make_step, optimizer, start
 
 KEY = jax.random.key(0)
 

@@ -1,13 +1,14 @@
 """One update at a time: against plain optax at the base size, against the formulas of theory.md away from it."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from refusals import refused
 from training.toys import gap, made, weights
 
-from widthwise._errors import InputError
 from widthwise.network import residual_mlp
 from widthwise.parameterizations import parameterization
 from widthwise.training import optimizer, schedule
@@ -18,14 +19,9 @@ KINDS = ("coupled", "lr", "independent")
 
 def parameters_of(built, seed=3):
     """The network's arrays, biases too, replaced by random numbers: zeros would hide a decay."""
-    arrays, tree = jax.tree.flatten(jax.tree.map(jnp.asarray, [s.stages for s in built.network.segments]))
     draw = np.random.default_rng(seed)
-    random = [jnp.asarray(draw.normal(size=array.shape)) for array in arrays]
-    segments = jax.tree.unflatten(tree, random)
-    leaves, structure = jax.tree.flatten(built.network)
-    flat = [leaf for stages in segments for leaf in jax.tree.leaves(stages)]
-    assert len(flat) == len(leaves)
-    return jax.tree.unflatten(structure, flat)
+    arrays = eqx.filter(built.network, eqx.is_inexact_array)
+    return jax.tree.map(lambda array: jnp.asarray(draw.normal(size=array.shape)), arrays)
 
 
 def gradients_of(parameters, steps, seed=5):
@@ -119,24 +115,25 @@ def test_away_from_it_every_leaf_has_its_own_rate_epsilon_and_decay(name, kind, 
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    "settings",
     [
-        ({"momentum": 1.0}, "momentum is 1.0"),
-        ({"momentum": -0.1}, "momentum is -0.1"),
-        ({"momentum": float("nan")}, "momentum is nan"),
-        ({"epsilon": 0.0}, "epsilon is 0.0"),
-        ({"epsilon": float("nan")}, "epsilon is nan"),
-        ({"weight_decay": -1e-3}, "-0.001"),
-        ({"weight_decay": float("nan")}, "nan"),
+        {"momentum": 1.0},
+        {"momentum": -0.1},
+        {"momentum": float("nan")},
+        {"epsilon": 0.0},
+        {"epsilon": float("nan")},
+        {"weight_decay": -1e-3},
+        {"weight_decay": float("nan")},
     ],
 )
-def test_refuses(settings, words):
-    with pytest.raises(InputError, match=words):
+def test_refuses(settings):
+    (setting, value), *_ = settings.items()
+    with refused(setting, value):
         optimizer(made(), **settings)
 
 
 def test_refuses_momentum_under_adam():
-    with pytest.raises(InputError, match=r"momentum 0\.9"):
+    with refused("momentum", 0.9):
         optimizer(made(optimizer="adam"), momentum=0.9)
 
 
@@ -150,5 +147,6 @@ def test_schedules_by_hand():
 
 
 def test_unknown_schedule_names_the_nearest():
-    with pytest.raises(InputError, match=r"'cosin'.*'cosine'"):
+    with refused("schedule", "cosin") as error:
         schedule("cosin", 10)
+    assert "'cosine'" in error.value.remedy

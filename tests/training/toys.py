@@ -1,5 +1,6 @@
 """Small data and networks for the tests of training and of sweeps."""
 
+import equinox as eqx
 import jax
 import numpy as np
 
@@ -35,7 +36,7 @@ def from_table(table, *, width=16, depth=3, seed=0, bias=True, activation="tanh"
 
 def weights(network):
     """Every array of a network, in order, as numpy."""
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(network) if hasattr(leaf, "shape")]
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(eqx.filter(network, eqx.is_inexact_array))]
 
 
 def effective(network):
@@ -43,9 +44,9 @@ def effective(network):
     arrays = []
     for segment in network.segments:
         linear = segment.stages.linear
-        arrays.append(linear.multiplier * np.asarray(linear.weight))
+        arrays.append(np.asarray(linear.multiplier.value)[:, None, None] * np.asarray(linear.weight))
         if linear.bias is not None:
-            arrays.append(linear.bias_multiplier * np.asarray(linear.bias))
+            arrays.append(np.asarray(linear.bias_multiplier.value)[:, None] * np.asarray(linear.bias))
     return arrays
 
 

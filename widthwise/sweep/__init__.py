@@ -16,13 +16,17 @@ from ._group import Group as Group
 from ._group import Member as Member
 from ._group import members as members
 from ._group import with_activity_rate as with_activity_rate
+from ._rate_search import LEAST_STEP as LEAST_STEP
 from ._rate_search import SEARCHES as SEARCHES
+from ._rate_search import refined as refined
+from ._rate_search import search_of as search_of
 from ._records import Records as Records
 from ._records import device as device
 from ._records import records as records
 from ._records import run_names as run_names
 from ._records import versions as versions
 from ._run_sweep import run_sweep as run_sweep
+from ._run_sweep import warn_unsettled as warn_unsettled
 from ._tensorboard import TensorBoard as TensorBoard
 from ._train_group import OnRuns as OnRuns
 from ._train_group import Rows as Rows

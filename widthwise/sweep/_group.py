@@ -1,6 +1,5 @@
 """What the runs of one compiled program share, and what tells them apart."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -53,7 +52,7 @@ class Group(NamedTuple):
 
     def described(self) -> dict[str, Any]:
         """What all rows of the group say: its labels, and γ̄ and γ' where there is an output precision."""
-        precision = getattr(self.algorithm, "output_precision", None)
+        precision = self.algorithm.output_precision
         return self.labels | {
             "gamma_bar": None if precision is None else str(self.table.gamma_bar),
             # The shortest decimal of the array's own precision: 0.1, not 0.10000000149.
@@ -68,14 +67,19 @@ def with_activity_rate(algorithm: AbstractAlgorithm, rate: Float[Array, ""]) -> 
 
     **Raises:** `InputError` where there is no such field.
     """
-    relaxation = getattr(algorithm, "relaxation", None)
+    relaxation = algorithm.relaxation
     if relaxation is None:
         raise InputError(
-            f"log2_activity_rates: {algorithm.name!r} has no activity rate to sweep; predictive coding ('pc') has one"
+            f"log2_activity_rates: the algorithm {algorithm.name!r} has no activity rate to sweep",
+            setting="algorithm",
+            value=algorithm.name,
+            remedy="predictive coding ('pc') has one",
         )
-    if "rate" not in {field.name for field in dataclasses.fields(relaxation) if not field.metadata.get("static")}:
+    if not relaxation.has_rate:
         raise InputError(
-            f"log2_activity_rates: the relaxation {type(relaxation).__name__} has no rate to sweep; "
-            "ErrorDescent ('error') and ActivityDescent ('descent') have one"
+            f"log2_activity_rates: the relaxation {type(relaxation).__name__} has no rate to sweep",
+            setting="relaxation",
+            value=type(relaxation).__name__,
+            remedy="ErrorDescent ('error') and ActivityDescent ('descent') have one",
         )
     return eqx.tree_at(lambda rule: rule.relaxation.rate, algorithm, rate, is_leaf=lambda leaf: leaf is None)

@@ -80,8 +80,10 @@ def _within(axes: Sequence[Sequence[float]], points: int) -> list[Point]:
     whole = [point[::-1] for point in itertools.product(*reversed(axes))]
     if len(whole) > points:
         raise InputError(
-            f"the grid has {len(whole)} points and the budget is for {points}: give more --runs, fewer --seeds, or a "
-            "larger step of --log2-rates"
+            f"the budget is for {points} points and the grid has {len(whole)}",
+            setting="budget",
+            value=points,
+            remedy="give more --runs, fewer --seeds, or a larger step of --log2-rates",
         )
     return whole
 
@@ -95,7 +97,10 @@ def tree_parzen(axes: Sequence[Sequence[float]], points: int) -> Search:
         import optuna
     except ImportError:
         raise InputError(
-            "--search optuna needs the package optuna: pip install 'widthwise[hpo]', or use --search halving"
+            "--search optuna needs the package optuna",
+            setting="--search",
+            value="optuna",
+            remedy="pip install 'widthwise[hpo]', or use --search halving",
         ) from None
     spoken = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -12,7 +12,6 @@ import numpy as np
 
 from .._errors import InputError
 from ..data import Dataset
-from ..inference import Automatic
 from ..optima import summarize
 from ..parameterizations import to_json
 from ..report import TransferResult
@@ -92,8 +91,10 @@ def run_sweep(
 
     **Returns:** a `TransferResult`.
     """
-    if seeds < 1 or not groups:
-        raise InputError(f"seeds {seeds}, sizes {len(groups)}: at least one of each is needed")
+    if seeds < 1:
+        raise InputError(f"seeds {seeds}", setting="seeds", value=seeds, remedy="at least one is needed")
+    if not groups:
+        raise InputError(f"sizes {len(groups)}", setting="sizes", value=len(groups), remedy="at least one is needed")
     for group in groups:
         if group.log2_activity_rates is not None:
             with_activity_rate(group.algorithm, jnp.ones(()))
@@ -127,7 +128,7 @@ def run_sweep(
             by_group[index] = [_kept(record["run"]) for record in found]
             devices.add(found[0]["device"])
     rows = [row for index in range(len(groups)) for row in by_group[index]]
-    _warn_unsettled(groups, rows)
+    warn_unsettled(groups, rows)
     return TransferResult(
         {
             "schema_version": SCHEMA_VERSION,
@@ -160,7 +161,7 @@ def _kept(row: dict[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in KEPT if name in row}
 
 
-def _warn_unsettled(groups: Sequence[Group], rows: Sequence[dict[str, Any]]) -> None:
+def warn_unsettled(groups: Sequence[Group], rows: Sequence[dict[str, Any]]) -> None:
     """One warning a sweep where inference moved away from equilibrium, or left more than a few examples unsettled.
 
     Where activity rates are swept, those beyond stability and those too small to settle are among them on purpose: the
@@ -173,12 +174,13 @@ def _warn_unsettled(groups: Sequence[Group], rows: Sequence[dict[str, Any]]) -> 
     away = sum(value > 1 for value in residuals)
     shares = [row["settled"] for row in sound if row.get("settled") is not None]
     left = sum(share < SETTLED for share in shares)
-    automatic = any(isinstance(getattr(group.algorithm, "relaxation", None), Automatic) for group in groups)
+    relaxations = (group.algorithm.relaxation for group in groups)
+    promised = any(one is not None and one.promises for one in relaxations)
     # A few runs next to divergence are unsettled in every sweep; `auto` promises for each.
-    if left > (0 if automatic else (1 - SETTLED) * len(shares)) and (automatic or not away):
+    if left > (0 if promised else (1 - SETTLED) * len(shares)) and (promised or not away):
         text = (
             f"inference left more than {1 - SETTLED:.0%} of examples above the tolerance in {left} of {len(shares)} "
-            f"runs: give it {'' if automatic else '--relaxation auto, '}more iterations, or a lower output precision "
+            f"runs: give it {'' if promised else '--relaxation auto, '}more iterations, or a lower output precision "
             f"or precision_cap"
         )
     elif away:

@@ -31,7 +31,10 @@ class TensorBoard:
             from tensorboardX import SummaryWriter
         except ImportError:
             raise InputError(
-                "--tensorboard needs the package tensorboardX: pip install 'widthwise[track]', or leave it out"
+                f"--tensorboard {directory} needs the package tensorboardX",
+                setting="--tensorboard",
+                value=directory,
+                remedy="pip install 'widthwise[track]', or leave it out",
             ) from None
         self._home = Path(directory)
         self._writer = SummaryWriter

@@ -1,6 +1,7 @@
 """One group: weight rates, activity rates and seeds of one shape, through one compiled program."""
 
 import dataclasses
+import functools
 import math
 import os
 import time
@@ -18,17 +19,22 @@ from .._errors import InputError
 from .._loss import Loss, mse
 from ..algorithms import AbstractAlgorithm, Learner
 from ..data import Dataset
-from ..network import Built
+from ..network import Built, Factors
+from ..parameterizations import UpdateRule
 from ..training import (
     Examples,
+    Scaled,
     batches_per_epoch,
+    chosen_update,
     evaluate,
     examples,
+    init_learner,
     leaves_steps,
     make_step,
-    optimizer,
+    matching_rule,
     run_order,
     sampled,
+    scaled_update,
     scan_steps,
     schedule,
     start,
@@ -49,7 +55,7 @@ class Training:
     """How every run of a sweep is trained.
 
     **Arguments:** `steps` or `epochs`, one of them; `batch_size`; `loss`; `momentum`, `epsilon`, `weight_decay`:
-    see `training.optimizer`; `decay`: of the rate.
+    see `training.optimizer`; `decay`: of the rate; `warmup`, `clip`, `optimizer`: see `training.train`.
     """
 
     steps: int | None = 40
@@ -60,15 +66,33 @@ class Training:
     epsilon: float = 1e-8
     weight_decay: float = 0.0
     decay: str = "constant"
+    warmup: int = 0
+    clip: float | None = None
+    optimizer: Any = None
+
+    def settings(self) -> dict[str, Any]:
+        """What an optimizer is made from."""
+        return {
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "weight_decay": self.weight_decay,
+            "clip": self.clip,
+        }
 
     def total(self, count: int) -> int:
         """Steps in all, for a number of training examples."""
         per_epoch = batches_per_epoch(count, self.batch_size)
         if (self.steps is None) == (self.epochs is None):
-            raise InputError(f"give steps or epochs, one of them; got steps {self.steps}, epochs {self.epochs}")
+            raise InputError(
+                f"steps {self.steps} and epochs {self.epochs}",
+                setting="steps",
+                value=self.steps,
+                remedy="give one of them",
+            )
         total = self.steps if self.epochs is None else self.epochs * per_epoch
         if total is None or total < 1:
-            raise InputError(f"steps {self.steps}, epochs {self.epochs}: at least one step must be made")
+            name, given = ("steps", self.steps) if self.epochs is None else ("epochs", self.epochs)
+            raise InputError(f"{name} {given}", setting=name, value=given, remedy="at least one step must be made")
         return total
 
 
@@ -111,24 +135,29 @@ def group_runner(
     if builts[0].table != group.table:
         raise InputError(
             f"the network was built from the table {builts[0].table.name!r} in gauge {builts[0].table.gauge!r}, not "
-            f"from the one given ({group.table.name!r}, {group.table.gauge!r}): pass the same table to both"
+            f"from the one given ({group.table.name!r}, {group.table.gauge!r})",
+            setting="table",
+            value=group.table.name,
+            remedy="pass the same table to both",
         )
-    arrays = [eqx.filter(built.network, eqx.is_array) for built in builts]
-    dtype = jax.tree.leaves(arrays[0])[0].dtype
+    learners = [
+        init_learner(group.algorithm, built, key=streams(seed).algorithm)
+        for built, seed in zip(builts, seeds, strict=True)
+    ]
+    dtype = builts[0].network.dtype
     train_data = examples(data, "train", dtype, builts[0].network)
     total = training.total(train_data.count)
     leaves_steps(group.algorithm, total)
-    group.algorithm.tried(
-        group.algorithm.init(builts[0], key=streams(seeds[0]).algorithm), train_data.chunk(0, training.batch_size)
-    )
+    group.algorithm.validate(learners[0], train_data.chunk(0, training.batch_size))
     shared = _Shared(
-        jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays),
+        jax.tree.map(lambda *leaves: jnp.stack(leaves), *(eqx.filter(learner, eqx.is_array) for learner in learners)),
+        builts[0].factors,
         jnp.stack([run_order(streams(s).order, total, train_data.count, training.batch_size) for s in seeds]),
         jnp.stack([streams(seed).algorithm for seed in seeds]),
         train_data,
         eqx.filter(group.algorithm, eqx.is_array),
     )
-    program = _program(builts[0], group.algorithm, training, total)
+    program = _program_of(builts[0], learners[0], group.algorithm, training, total)
     zero = _loss_of_zero(train_data, training.loss)
     # One network's convolutions are large products already.
     images = builts[0].network.image_shape is not None
@@ -153,7 +182,8 @@ def group_runner(
 class _Shared(NamedTuple):
     """What all runs of a group read: stacked over seeds, or common to all."""
 
-    networks: Any
+    learners: Any
+    factors: Factors
     orders: Array
     keys: Array
     data: Examples
@@ -168,23 +198,68 @@ class _Runs(NamedTuple):
     activity_rates: Any
 
 
-def _program(built: Built, algorithm: AbstractAlgorithm, training: Training, total: int) -> Callable[..., Any]:
-    """The group's one compiled program: a chunk of runs, each named by its seed's index and its rates."""
-    network_static = eqx.filter(built.network, eqx.is_array, inverse=True)
-    algorithm_static = eqx.filter(algorithm, eqx.is_array, inverse=True)
-    transform = optimizer(
-        built, momentum=training.momentum, epsilon=training.epsilon, weight_decay=training.weight_decay
-    )
+class _Shape(NamedTuple):
+    """All that a group's program depends on beside its arguments: groups of one shape share one program."""
+
+    learner: Any
+    algorithm: Any
+    labels: Any
+    rule: UpdateRule
+    transform: Any
+    decay_kind: str
+    training: Training
+    steps: int
+
+
+def _program_of(
+    built: Built, learner: Learner, algorithm: AbstractAlgorithm, training: Training, total: int
+) -> Callable[..., Any]:
+    """The group's compiled program, shared with every group of the same shape, whatever its table."""
+    learner_static, algorithm_static = (eqx.filter(held, eqx.is_array, inverse=True) for held in (learner, algorithm))
+    if isinstance(training.optimizer, tuple):
+        # The user's function may read the table, so that its program is this group's own.
+        update = chosen_update(built, training.optimizer, **training.settings())
+        return _program(learner_static, algorithm_static, lambda factors: update, training, total)
+    rule = built.table.rule if training.optimizer is None else matching_rule(training.optimizer, built)
+    kind = built.table.weight_decay_kind
+    labels = Scaled.of(built).labels
+    shape = _Shape(learner_static, algorithm_static, labels, rule, rule.transform, kind, training, total)
+    try:
+        hash(shape)
+    except TypeError:
+        # A module or a rule of the user's own that cannot be compared shares with none.
+        return _shared_program.__wrapped__(shape)
+    return _shared_program(shape)
+
+
+@functools.lru_cache(maxsize=16)
+def _shared_program(shape: _Shape) -> Callable[..., Any]:
+    """The program of a shape; the latest few are kept."""
+
+    def update(factors: Factors) -> Any:
+        scaled = Scaled(shape.labels, factors)
+        return scaled_update(scaled, rule=shape.rule, decay_kind=shape.decay_kind, **shape.training.settings())
+
+    return _program(shape.learner, shape.algorithm, update, shape.training, shape.steps)
+
+
+def _program(
+    learner_static: Any,
+    algorithm_static: Any,
+    update: Callable[[Factors], Any],
+    training: Training,
+    total: int,
+) -> Callable[..., Any]:
+    """One compiled program: a chunk of runs, each named by its seed's index and its rates."""
     sample = jnp.asarray(sampled(total))
 
     def one(shared: _Shared, run: _Runs) -> dict[str, Array]:
         rule = eqx.combine(shared.algorithm, algorithm_static)
         if run.activity_rates is not None:
             rule = with_activity_rate(rule, run.activity_rates)
-        seed = run.seeds
-        network = eqx.combine(jax.tree.map(lambda leaf: leaf[seed], shared.networks), network_static)
-        learner: Learner = rule.init(eqx.tree_at(lambda b: b.network, built, network), key=shared.keys[seed])
-        step = make_step(rule, transform, training.loss, schedule(training.decay, total))
+        seed, transform = run.seeds, update(shared.factors)
+        learner: Learner = eqx.combine(jax.tree.map(lambda leaf: leaf[seed], shared.learners), learner_static)
+        step = make_step(rule, transform, training.loss, schedule(training.decay, total, training.warmup))
         state, metrics = scan_steps(
             step, start(learner, transform, run.rates), shared.data, shared.orders[seed], sample, shared.keys[seed]
         )

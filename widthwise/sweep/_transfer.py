@@ -36,12 +36,27 @@ def grid(start: float, stop: float, step: float, *, what: str = "log2 rates") ->
     [-1.0, -0.5, 0.0]
     """
     if not (all(map(math.isfinite, (start, stop, step))) and step > 0 and stop >= start):
-        raise InputError(f"{what} {start} {stop} {step}: expected START <= STOP and STEP > 0, as in -5 2 0.5")
+        raise InputError(
+            f"{what} {start} {stop} {step}",
+            setting=what,
+            value=(start, stop, step),
+            remedy="expected START <= STOP and STEP > 0, as in -5 2 0.5",
+        )
     if max(abs(start), abs(stop)) > LARGEST_LOG2:
-        raise InputError(f"{what} {start} to {stop}: beyond ±{LARGEST_LOG2:g} a rate is 0 or infinite in float32")
+        raise InputError(
+            f"{what} {start} {stop} {step}: beyond ±{LARGEST_LOG2:g} a rate is 0 or infinite in float32",
+            setting=what,
+            value=(start, stop, step),
+            remedy=f"give START and STOP between -{LARGEST_LOG2:g} and {LARGEST_LOG2:g}",
+        )
     count = (stop - start) / step + 1
     if count > MOST_RATES:
-        raise InputError(f"{what} {start} {stop} {step}: {count:.0f} rates; at most {MOST_RATES} can be run")
+        raise InputError(
+            f"{what} {start} {stop} {step}: {count:.0f} rates",
+            setting=what,
+            value=(start, stop, step),
+            remedy=f"at most {MOST_RATES} can be run",
+        )
     count = math.floor(count + 1e-9)
     return [round(start + index * step, 12) for index in range(count)]
 
@@ -65,6 +80,9 @@ def transfer(
     epsilon: float = 1e-8,
     weight_decay: float = 0.0,
     decay: str = "constant",
+    warmup: int = 0,
+    clip: float | None = None,
+    optimizer: Any = None,
     on_runs: OnRuns = lambda rows: None,
 ) -> TransferResult:
     """Find the best rate at every size, and whether the smallest size's is good for the largest.
@@ -90,7 +108,9 @@ def transfer(
     expect(Callable, "ww.mse", loss=loss)
     axis, sizes = _sizes(build, widths, depths)
     steps = None if epochs is not None else steps
-    training = Training(steps, epochs, batch_size, loss, momentum, epsilon, weight_decay, decay)
+    training = Training(
+        steps, epochs, batch_size, loss, momentum, epsilon, weight_decay, decay, warmup, clip, optimizer
+    )
     activity = None if log2_activity_rates is None else grid(*log2_activity_rates, what="log2 activity rates")
     groups = []
     for size in sizes:
@@ -108,13 +128,20 @@ def _sizes(
     given = {name: sorted(set(sizes)) for name, sizes in (("width", widths), ("depth", depths)) if sizes is not None}
     wanted = f"build({', '.join([*given, 'key'])})"
     if not given:
-        raise InputError("give widths or depths, one of them or both: the sizes to transfer across")
+        raise InputError(
+            "widths and depths are None",
+            setting="widths",
+            value=None,
+            remedy="give one of them or both, the sizes to transfer across",
+        )
     try:
         inspect.signature(build).bind(*given, "key")
     except TypeError:
         raise InputError(
-            f"build{inspect.signature(build)} cannot be called as {wanted}: give widths or depths, one of them, to a "
-            "build(size, key), or both to a build(width, depth, key)"
+            f"build{inspect.signature(build)} cannot be called as {wanted}",
+            setting="build",
+            value=str(inspect.signature(build)),
+            remedy="give widths or depths, one of them, to a build(size, key), or both to a build(width, depth, key)",
         ) from None
     return "grid" if len(given) > 1 else next(iter(given)), list(itertools.product(*given.values()))
 

@@ -91,6 +91,9 @@ def tune(
     epsilon: float = 1e-8,
     weight_decay: float = 0.0,
     decay: str = "constant",
+    warmup: int = 0,
+    clip: float | None = None,
+    optimizer: Any = None,
     on_runs: OnRuns = lambda rows: None,
 ) -> TuneResult:
     """Find the best rate of a small network, with a budget of runs.
@@ -115,7 +118,7 @@ def tune(
     Source: Tensor Programs V (arXiv 2203.03466), muTransfer.
     """
     training = Training(None if epochs is not None else steps, epochs, batch_size, loss, momentum, epsilon,
-                        weight_decay, decay)  # fmt: skip
+                        weight_decay, decay, warmup, clip, optimizer)  # fmt: skip
     axes = [grid(*log2_rates)]
     if log2_activity_rates is not None:
         axes.append(grid(*log2_activity_rates, what="log2 activity rates"))
@@ -148,7 +151,12 @@ def run_search(
     **Returns:** a `TuneResult`.
     """
     if not 1 <= seeds <= runs:
-        raise InputError(f"runs {runs}, seeds {seeds}: at least one seed, and as many runs as seeds, are needed")
+        raise InputError(
+            f"runs {runs}, seeds {seeds}",
+            setting="seeds",
+            value=seeds,
+            remedy="at least one seed, and as many runs as seeds, are needed",
+        )
     if group.log2_activity_rates is not None:
         with_activity_rate(group.algorithm, jnp.ones(()))
     asking = search_of(search, axes, runs // seeds)
@@ -177,8 +185,10 @@ def run_search(
     best, cliff = refined(_mean_losses(rows))
     if best is None:
         raise InputError(
-            f"every run diverged, from log2 rate {axes[0][0]:g} to {axes[0][-1]:g}: search smaller rates "
-            "(--log2-rates START STOP STEP)"
+            f"log2 rates {axes[0][0]} to {axes[0][-1]}: every run diverged",
+            setting="log2 rates",
+            value=(axes[0][0], axes[0][-1]),
+            remedy="search smaller rates (--log2-rates START STOP STEP)",
         )
     return TuneResult(
         {

@@ -22,13 +22,23 @@ def stored_payload(directory: str | os.PathLike[str]) -> dict[str, Any]:
     """
     spec = read_spec(directory)
     if spec["kind"] != "transfer":
-        raise InputError(f"{directory} holds a {spec['kind']!r} run, not a sweep of `widthwise transfer`")
+        raise InputError(
+            f"run directory {directory} holds a {spec['kind']!r} run",
+            setting="run directory",
+            value=directory,
+            remedy="expected a sweep of `widthwise transfer`",
+        )
     try:
         return jsonable(_payload(spec["spec"], stream(directory)))
     except InputError:
         raise
     except (KeyError, TypeError, AttributeError, ValueError, StopIteration):
-        raise InputError(f"{directory} holds records that are not a sweep's: use the --out of its command") from None
+        raise InputError(
+            f"run directory {directory} holds records that are not a sweep's",
+            setting="run directory",
+            value=directory,
+            remedy="use the --out of its command",
+        ) from None
 
 
 def _payload(whole: dict[str, Any], records: Iterable[dict[str, Any]]) -> dict[str, Any]:

@@ -40,7 +40,12 @@ def save_checkpoint(path: Path, tree: PyTree, header: dict[str, Any]) -> None:
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise InputError(f"checkpoint {path}: {error.strerror}; the one before it is untouched") from None
+        raise InputError(
+            f"checkpoint {path}: {error.strerror}",
+            setting="checkpoint",
+            value=path,
+            remedy="the one before it is untouched; mend the place, or use another path",
+        ) from None
 
 
 def set_aside_if_damaged(path: Path) -> str | None:
@@ -53,7 +58,12 @@ def set_aside_if_damaged(path: Path) -> str | None:
     if not os.path.lexists(path):
         return None
     if path.is_symlink() or not path.is_file():
-        raise InputError(f"checkpoint {path} is a link or no plain file: remove it, or use another path")
+        raise InputError(
+            f"checkpoint {path} is a link or no plain file",
+            setting="checkpoint",
+            value=path,
+            remedy="remove it, or use another path",
+        )
     try:
         with open(path, "rb") as file:
             header = json.loads(file.readline(LONGEST_HEADER))
@@ -89,7 +99,10 @@ def load_checkpoint(path: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
     except (EOFError, ValueError, RuntimeError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"checkpoint {path} is damaged or of another network ({reason}); delete it to start this run again"
+            f"checkpoint {path} is damaged or of another network ({reason})",
+            setting="checkpoint",
+            value=path,
+            remedy="delete it to start this run again",
         ) from None
 
 
@@ -103,9 +116,24 @@ def read_header(path: Path) -> dict[str, Any]:
             header = json.loads(file.readline(LONGEST_HEADER))
         version = header["schema_version"]
     except OSError as error:
-        raise InputError(f"checkpoint {path}: {error.strerror}") from None
+        raise InputError(
+            f"checkpoint {path}: {error.strerror}",
+            setting="checkpoint",
+            value=path,
+            remedy="expected a file that `fit` or `widthwise train --out` wrote",
+        ) from None
     except (ValueError, KeyError, TypeError):
-        raise InputError(f"checkpoint {path} is damaged; delete it to start this run again") from None
+        raise InputError(
+            f"checkpoint {path} is damaged",
+            setting="checkpoint",
+            value=path,
+            remedy="delete it to start this run again",
+        ) from None
     if version != SCHEMA_VERSION:
-        raise InputError(f"checkpoint {path} has schema version {version!r}; this program reads {SCHEMA_VERSION}")
+        raise InputError(
+            f"checkpoint {path} has schema version {version!r}",
+            setting="checkpoint",
+            value=path,
+            remedy=f"this program reads {SCHEMA_VERSION}",
+        )
     return header

@@ -31,7 +31,7 @@ def streams(seed: int) -> Streams:
     **Raises:** `InputError` for a seed that is negative or has more than 32 bits: it would repeat another's numbers.
     """
     if not 0 <= seed < 2**32:
-        raise InputError(f"seed is {seed}: it must be at least 0 and below 2^32")
+        raise InputError(f"seed is {seed}", setting="seed", value=seed, remedy="it must be at least 0 and below 2^32")
     key = jax.random.key(seed)
     return Streams(*(jax.random.fold_in(key, stream) for stream in range(3)))
 
@@ -83,13 +83,17 @@ def examples(dataset: Dataset, split: str, dtype: Any, network: Network | None =
         wants = "rows" if network.image_shape is None else "images"
         has = f"rows of {dataset.in_size}" if dataset.image_shape is None else f"images of {dataset.image_shape}"
         raise InputError(
-            f"the network reads {wants} of {network.image_shape or network.in_size}; {dataset.name} has {has}: "
-            f"build it for the data's `in_size`, or for its `image_shape` where it has one"
+            f"the network reads {wants} of {network.image_shape or network.in_size}; {dataset.name} has {has}",
+            setting="network",
+            value=network.image_shape or network.in_size,
+            remedy="build it for the data's `in_size`, or for its `image_shape` where it has one",
         )
     if network is not None and network.out_size != dataset.out_size:
         raise InputError(
-            f"the network has {network.out_size} outputs; {dataset.name} has targets of {dataset.out_size}: build it "
-            f"with the data's `out_size`"
+            f"the network has {network.out_size} outputs; {dataset.name} has targets of {dataset.out_size}",
+            setting="network",
+            value=network.out_size,
+            remedy="build it with the data's `out_size`",
         )
     x = dataset.x_train if split == "train" else dataset.x_test
     if x.dtype != np.uint8:
@@ -109,7 +113,12 @@ def batches_per_epoch(count: int, batch_size: int) -> int:
     **Raises:** `InputError` where a batch is larger than the data.
     """
     if not 1 <= batch_size <= count:
-        raise InputError(f"batch_size is {batch_size}: it must be between 1 and the {count} training examples")
+        raise InputError(
+            f"batch_size is {batch_size}",
+            setting="batch_size",
+            value=batch_size,
+            remedy=f"it must be between 1 and the {count} training examples",
+        )
     return count // batch_size
 
 

@@ -1,100 +1,487 @@
-"""One optax transformation that applies every leaf's own rate, epsilon and decay."""
+"""Optimizers: a direction, scaled leaf by leaf as the network's table says.
 
-from typing import Any
+    g <- clip(g),   u = direction(g / ε_l),   Δw = −η r_l u
 
+with decay λ d_l w added to g (coupled) or to u (lr), or subtracted from w (independent).
+
+The direction is looked up by the table's row (`parameterizations/_update_rule.py`), or is the user's own. Gradients are
+divided by ε_l where their size does not matter to the direction, which its own ε then meets at every size alike.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
+from optax.contrib import MuonDimensionNumbers, scale_by_muon
 
 from .._errors import InputError, unknown
-from ..network import Built, LeafScaling
+from ..algorithms import AbstractFeedback
+from ..network import Built, Factors, Feedback, LeafScaling
+from ..parameterizations import FEEDBACK_OPTIMIZERS, UPDATE_RULES, Role, UpdateRule, update_rule
+
+# Settings that `optax.inject_hyperparams` makes arrays.
+Number = float | Float[Array, ""]
+HOW = (
+    "give a name, a row ww.UpdateRule(name, gradient_degree, weight_degree, aligned_norm, transform), or a pair of a "
+    "name or row and a function from the built network to an optax transformation without a learning rate"
+)
+
+
+class OptimizerState(NamedTuple):
+    """What `optimizer` remembers: updates made, and the direction's own memory."""
+
+    count: Int[Array, ""]  # type: ignore[assignment]
+    memory: Any
+
+
+class Scaled(NamedTuple):
+    """The scalings of some arrays as an optimizer needs them: static labels, and numbers that may be traced."""
+
+    labels: PyTree[LeafScaling]
+    factors: Factors
+
+    @classmethod
+    def of(cls, built: Built, factors: Factors | None = None) -> "Scaled":
+        """Those of a network's arrays, the labels without the table's numbers: equal for all tables of one shape."""
+        labels = jax.tree.map(lambda one: LeafScaling(one.role, 1.0, 1.0, 1.0, 1.0, one.fan_out_axis), built.scalings)
+        return cls(labels, built.factors if factors is None else factors)
+
+    def column(self, values: Array) -> PyTree[Array]:
+        """One number at each array's place."""
+        return jax.tree.unflatten(jax.tree.structure(self.labels), list(values))
 
 
 def optimizer(
     built: Built,
+    learning_rate: float | Float[Array, ""] | optax.Schedule | None = None,
     *,
-    momentum: float = 0.0,
-    epsilon: float = 1e-8,
-    weight_decay: float = 0.0,
-) -> optax.GradientTransformationExtraArgs:
-    """SGD (with momentum) or Adam, as the network's table says, with every leaf's own scaling.
+    direction: optax.GradientTransformation | None = None,
+    momentum: Number = 0.0,
+    epsilon: Number = 1e-8,
+    weight_decay: Number = 0.0,
+    decay_mask: PyTree[bool] | Callable[[PyTree], PyTree[bool]] | None = None,
+    clip: Number | None = None,
+) -> optax.GradientTransformation:
+    """An optax optimizer under which a network keeps its best learning rate as it grows.
 
-        SGD:   Δw = −η r_l m,              m <- μ m + g
-        Adam:  Δw = −η r_l m̂ / (sqrt(v̂) + ε ε_l)
-        decay: g += λ d_l w (coupled),   Δw −= η r_l λ d_l w (lr),   Δw −= λ d_l w (independent)
+        Δw = −η r_l u,   u = direction(g / ε_l)
+        decay: g += λ d_l w (coupled),   u += λ d_l w (lr),   Δw −= λ d_l w (independent)
 
-    **Arguments:** `built`: the network beside its scalings r_l, ε_l, d_l; `momentum`: μ, for SGD; `epsilon`: ε at
-    the base size; `weight_decay`: λ at the base size, of the table's kind, on all parameters.
+    **Arguments:** `built`: the network beside its scalings r_l, ε_l, d_l; `learning_rate`: η, a number, an array or
+    an optax schedule, or None for an `update` that takes it as the keyword `rate`; `direction`: an optax transformation
+    without a learning rate, of the table's optimizer (default: the row's own); `momentum`: μ, of SGD; `epsilon`: ε at
+    the base size, of Adam and its kin; `weight_decay`: λ at the base size, of the table's kind; `decay_mask`: which
+    arrays decay, as in optax (all); `clip`: the largest norm of the gradient, see `clip_by_scaled_norm`.
 
-    **Returns:** an optax transformation whose `update` takes the base rate η as the keyword `rate`, an array: no
-    rate recompiles.
+    **Returns:** an optax transformation: `init(parameters)`, `update(gradients, state, parameters)`, with parameters
+    `eqx.filter(network, eqx.is_inexact_array)`.
 
-    **Raises:** `InputError` for values out of range, and for momentum under Adam, which has its own.
+    **Raises:** `InputError` for values out of range, settings that the optimizer does not have, and an optimizer of
+    one's own without a transformation.
 
-    >>> from widthwise.network import mlp
-    >>> from widthwise.parameterization import parameterization
-    >>> built = mlp(2, 4, 1, depth=2, table=parameterization("mup"), key=jax.random.key(0))
-    >>> update = optimizer(built, momentum=0.9).update
+    >>> import equinox as eqx, widthwise as ww
+    >>> built = ww.mlp(2, 4, 1, depth=2, table=ww.parameterization("mup", optimizer="lion"), key=jax.random.key(0))
+    >>> transform = optimizer(built, optax.cosine_decay_schedule(0.1, 100))
+    >>> state = transform.init(eqx.filter(built.network, eqx.is_inexact_array))
+
+    Source: docs/theory.md A3, A5.
     """
-    kind = built.table.optimizer
-    if not 0 <= momentum < 1:
-        raise InputError(f"momentum is {momentum}: it must be at least 0 and below 1")
-    if momentum and kind == "adam":
-        raise InputError(f"momentum {momentum} goes with the optimizer sgd; adam has its own")
-    if not epsilon > 0 or not weight_decay >= 0:
-        raise InputError(f"epsilon is {epsilon}, weight_decay {weight_decay}: epsilon must be positive, decay >= 0")
-    decay_kind = built.table.weight_decay_kind if weight_decay else None
-    scalings = built.scalings
-    direction = _adam(scalings, epsilon) if kind == "adam" else _momentum(momentum)
+    inner = scaled_update(
+        built,
+        direction=direction,
+        momentum=momentum,
+        epsilon=epsilon,
+        weight_decay=weight_decay,
+        decay_mask=decay_mask,
+        clip=clip,
+    )
+    if learning_rate is None:
+        return inner
 
-    def init(parameters: PyTree) -> Any:
-        return direction.init(parameters)
+    def init(parameters: PyTree) -> OptimizerState:
+        return OptimizerState(jnp.zeros((), jnp.int32), inner.init(parameters))
+
+    def update(gradients: PyTree, state: OptimizerState, parameters: PyTree = None) -> tuple[PyTree, OptimizerState]:
+        with jax.numpy_dtype_promotion("standard"):
+            rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
+        updates, memory = inner.update(gradients, state.memory, parameters, rate=jnp.asarray(rate))
+        return updates, OptimizerState(optax.safe_increment(state.count), memory)
+
+    return optax.GradientTransformation(init, update)
+
+
+def scale_by_parameterization(
+    built: Built,
+    *,
+    weight_decay: Number = 0.0,
+    decay_mask: PyTree[bool] | Callable[[PyTree], PyTree[bool]] | None = None,
+) -> optax.GradientTransformation:
+    """Scale every array's update as the network's table says: a link for an optax chain.
+
+        u <- r_l (u + λ d_l w)
+
+    It follows the direction (`optax.scale_by_adam()`) and precedes `optax.scale_by_learning_rate`.
+
+    **Arguments:** `built`: the network beside its scalings; `weight_decay`: λ at the base size, of the kind `"lr"`;
+    `decay_mask`: which arrays decay, as in optax (all).
+
+    **Returns:** an optax transformation.
+
+    **Raises:** `InputError` for a decay that is negative, and one of another kind, which stands elsewhere in the chain.
+
+    >>> import widthwise as ww
+    >>> built = ww.mlp(2, 4, 1, depth=2, table=ww.parameterization("mup", optimizer="adam"), key=jax.random.key(0))
+    >>> links = (optax.scale_by_adam(), scale_by_parameterization(built), optax.scale_by_learning_rate(0.1))
+    >>> transform = optax.chain(*links)
+    """
+    kind = built.table.weight_decay_kind
+    _check(0.0, 1e-8, weight_decay, None)
+    if kind != "lr" and not _is_zero(weight_decay):
+        raise InputError(
+            f"weight_decay {weight_decay} of the kind {kind!r} does not follow the direction",
+            setting="weight_decay",
+            value=weight_decay,
+            remedy="use ww.optimizer, or a table with weight_decay_kind='lr'",
+        )
+    scaled = _scaled(built)
+    decay = _decay(scaled, weight_decay, decay_mask)
+
+    def update(updates: PyTree, state: Any, parameters: PyTree = None) -> tuple[PyTree, Any]:
+        updates = updates if decay is None else decay(updates, parameters)
+        return _times(scaled.column(scaled.factors.rate), updates), state
+
+    return optax.GradientTransformation(lambda _: optax.EmptyState(), update)
+
+
+def scaled_update(
+    built: Built | Scaled,
+    *,
+    rule: UpdateRule | None = None,
+    direction: optax.GradientTransformation | None = None,
+    decay_kind: str | None = None,
+    momentum: Number = 0.0,
+    epsilon: Number = 1e-8,
+    weight_decay: Number = 0.0,
+    decay_mask: Any = None,
+    clip: Number | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """`optimizer`, whose `update` takes the learning rate as the keyword `rate`, an array: no rate recompiles.
+
+    **Arguments:** `built`: a network beside its scalings, or these alone, whose numbers may be traced; `rule`,
+    `decay_kind`: the optimizer and the kind of decay, where `built` is not a whole network.
+    """
+    if isinstance(built, Built):
+        rule, decay_kind = built.table.rule, built.table.weight_decay_kind
+    assert rule is not None
+    scaled = _scaled(built)
+    _check(momentum, epsilon, weight_decay, clip)
+    own = direction or direction_of(rule, scaled.labels, momentum=momentum, epsilon=epsilon)
+    clipped = None if clip is None else clip_by_scaled_norm(scaled, clip)
+    decay = _decay(scaled, weight_decay, decay_mask)
+    relative = rule.gradient_degree == 0 and direction is None
 
     def update(
-        gradients: PyTree, memory: Any, parameters: PyTree, *, rate: Float[Array, ""], **_: Any
+        gradients: PyTree, memory: Any, parameters: PyTree = None, *, rate: Float[Array, ""], **_: Any
     ) -> tuple[PyTree, Any]:
-        if decay_kind == "coupled":
-            gradients = jax.tree.map(lambda g, w, s: g + weight_decay * s.decay * w, gradients, parameters, scalings)
+        if clipped is not None:
+            gradients = clipped(gradients)
+        if decay is not None and decay_kind == "coupled":
+            gradients = decay(gradients, parameters)
+        if relative:
+            epsilons = scaled.column(scaled.factors.epsilon)
+            gradients = _mapped(lambda e, g: g / e.astype(g.dtype), epsilons, gradients)
         # Optax's bias correction raises a float to an integer count, which strict promotion forbids.
         with jax.numpy_dtype_promotion("standard"):
-            steps, memory = direction.update(gradients, memory, parameters)
+            steps, memory = own.update(gradients, memory, parameters)
+        if decay is not None and decay_kind == "lr":
+            steps = decay(steps, parameters)
+        rates = scaled.column(scaled.factors.rate)
+        moved = _mapped(lambda r, u: -(rate.astype(u.dtype) * r.astype(u.dtype)) * u, rates, steps)
+        if decay is not None and decay_kind == "independent":
+            moved = jax.tree.map(jnp.subtract, moved, decay(jax.tree.map(jnp.zeros_like, moved), parameters))
+        return moved, memory
 
-        def final(step: Array, w: Array, scaling: LeafScaling) -> Array:
-            decayed = weight_decay * scaling.decay * w
-            if decay_kind == "lr":
-                step = step + decayed
-            moved = -(rate.astype(step.dtype) * scaling.rate) * step
-            return moved - decayed if decay_kind == "independent" else moved
-
-        return jax.tree.map(final, steps, parameters, scalings), memory
-
-    return optax.GradientTransformationExtraArgs(init, update)
+    return optax.GradientTransformationExtraArgs(own.init, update)
 
 
-def _momentum(momentum: float) -> optax.GradientTransformation:
-    return optax.trace(momentum) if momentum else optax.identity()
+def chosen_update(
+    built: Built, optimizer: Any, *, factors: Factors | None = None, **settings: Any
+) -> optax.GradientTransformationExtraArgs:
+    """`scaled_update` of what `train`, `transfer`, `tune`, `check` and `derive` take as `optimizer=`.
+
+    **Arguments:** `built`; `optimizer`: None for the table's own, a name or a row, which must be the table's, or a pair
+    of one and a function from `built` to an optax transformation without a learning rate, which then does all;
+    `factors`: the table's numbers where they are traced; `settings`: of `scaled_update`.
+
+    **Raises:** `InputError` for an optimizer without a row, another than the table's, and settings that are not used.
+    """
+    # An optax transformation is a tuple of two functions, too.
+    pair = isinstance(optimizer, tuple) and not isinstance(optimizer, optax.GradientTransformation)
+    row, make = optimizer if pair else (optimizer, None)  # type: ignore[misc]
+    rule = built.table.rule if row is None else matching_rule(row, built)
+    if make is None:
+        scaled = Scaled.of(built, factors)
+        return scaled_update(scaled, rule=rule, decay_kind=built.table.weight_decay_kind, **settings)
+    clip = settings.pop("clip", None)
+    for name, value in settings.items():
+        if name != "epsilon" and not _is_zero(value):
+            raise InputError(
+                f"{name} {value} beside an optimizer of your own",
+                setting=name,
+                value=value,
+                remedy="set it in the transformation",
+            )
+    return own_update(built, make(built), clip)
 
 
-def _adam(scalings: PyTree[LeafScaling], epsilon: float) -> optax.GradientTransformation:
-    """Adam whose epsilon is ε ε_l at each leaf: gradients divided by ε_l meet the common ε, exactly."""
+def feedback_optimizer(way: AbstractFeedback, held: Feedback) -> optax.GradientTransformation:
+    """`optimizer` of a feedback's weights, at the feedback's own rate.
 
-    def divide(gradients: PyTree, state: Any, parameters: PyTree = None) -> tuple[PyTree, Any]:
-        return jax.tree.map(lambda g, s: g / s.epsilon, gradients, scalings), state
+    **Arguments:** `way`: it names the optimizer and the rate; `held`: the weights beside the table's numbers.
 
-    relative = optax.GradientTransformation(lambda _: optax.EmptyState(), divide)
-    return optax.chain(relative, optax.scale_by_adam(eps=epsilon))
+    **Raises:** `InputError` for an optimizer that a table has no rates for in feedback, and for one without a rate.
+    """
+    if way.optimizer not in FEEDBACK_OPTIMIZERS:
+        raise unknown("feedback optimizer", str(way.optimizer), FEEDBACK_OPTIMIZERS)
+    if way.rate is None:
+        raise InputError(
+            f"{type(way).__name__} has the optimizer {way.optimizer!r} and rate None",
+            setting="rate",
+            value=None,
+            remedy="give it a field `rate`",
+        )
+    assert held.factors is not None
+    weights = eqx.filter(held.segments, eqx.is_inexact_array)
+    labels = jax.tree.map(lambda _: LeafScaling(Role.FEEDBACK, 1.0, 1.0, 1.0), weights)
+    inner, rate = scaled_update(Scaled(labels, held.factors), rule=UPDATE_RULES[way.optimizer]), way.rate
+
+    def update(gradients: PyTree, memory: Any, weights: PyTree = None) -> tuple[PyTree, Any]:
+        return inner.update(gradients, memory, weights, rate=jnp.asarray(rate))
+
+    return optax.GradientTransformation(inner.init, update)
 
 
-def schedule(kind: str, steps: int) -> optax.Schedule:
-    """The factor on the base rate at each step: `"constant"`, or decayed to 0 by `"linear"` or `"cosine"`."""
+def own_update(
+    built: Built, transform: optax.GradientTransformation, clip: Number | None
+) -> optax.GradientTransformationExtraArgs:
+    """A user's transformation, times the learning rate that `update` takes as the keyword `rate`."""
+    transform = optax.with_extra_args_support(transform)
+    clipped = None if clip is None else clip_by_scaled_norm(_scaled(built), clip)
+
+    def update(
+        gradients: PyTree, memory: Any, parameters: PyTree = None, *, rate: Float[Array, ""], **_: Any
+    ) -> tuple[PyTree, Any]:
+        gradients = gradients if clipped is None else clipped(gradients)
+        with jax.numpy_dtype_promotion("standard"):
+            steps, memory = transform.update(gradients, memory, parameters)
+        return jax.tree.map(lambda u: -rate.astype(u.dtype) * u, steps), memory
+
+    return optax.GradientTransformationExtraArgs(transform.init, update)
+
+
+def matching_rule(row: Any, built: Built) -> UpdateRule:
+    """The row of an optimizer, which must be that of the network's table.
+
+    **Raises:** `InputError`.
+    """
+    if not isinstance(row, str | UpdateRule):
+        raise InputError(
+            f"optimizer is {str(row)[:60]!r}, which has no row", setting="optimizer", value=row, remedy=HOW
+        )
+    rule, wanted = update_rule(row), built.table.rule
+    if rule.facts != wanted.facts or rule.vectors != wanted.vectors:
+        raise InputError(
+            f"optimizer is {rule.name!r}, and the network was built from a table for {wanted.name!r}",
+            setting="optimizer",
+            value=rule.name,
+            remedy=f"build it from ww.parameterization(..., optimizer={rule.name!r})",
+        )
+    return rule
+
+
+def direction_of(
+    rule: UpdateRule, labels: PyTree[LeafScaling], *, momentum: Number, epsilon: Number
+) -> optax.GradientTransformation:
+    """The transformation of a row: the built-in one of its name, or the user's own.
+
+    **Raises:** `InputError` for a setting that the optimizer does not have, and a row without a transformation.
+    """
+    given = {"momentum": momentum, "epsilon": epsilon}
+    if not _is_zero(momentum) and "momentum" not in rule.settings:
+        users = ", ".join(name for name, row in UPDATE_RULES.items() if "momentum" in row.settings)
+        raise InputError(
+            f"momentum {momentum} is not of the optimizer {rule.name}",
+            setting="momentum",
+            value=momentum,
+            remedy=f"it goes with {users}; leave it out",
+        )
+    settings = {name: given[name] for name in rule.settings}
+    if rule.name in TRANSFORMS:
+        return TRANSFORMS[rule.name](labels, **settings)
+    if rule.transform is None:
+        raise InputError(
+            f"the update rule {rule.name!r} has no transformation",
+            setting="transform",
+            value=None,
+            remedy="give it one, as in ww.UpdateRule(..., transform=optax.scale_by_sign), with optimizer=",
+        )
+    return rule.transform(**settings)
+
+
+def clip_by_scaled_norm(scaled: Scaled, largest: Number) -> Callable[[PyTree], PyTree]:
+    """Shrink gradients whose norm is too large, the same at every size.
+
+        g <- g min(1, c / ‖g‖),   ‖g‖² = Σ_l |g_l / n_l|²
+
+    with n_l how the table makes the norm of each array's gradient grow beside the base size, where this is optax's
+    `clip_by_global_norm`: a norm of plain gradients would clip networks of other widths at other rates.
+    """
+
+    def clipped(gradients: PyTree) -> PyTree:
+        grown = scaled.column(scaled.factors.norm)
+        norms = _mapped(lambda n, g: jnp.sum((g / n.astype(g.dtype)) ** 2), grown, gradients)
+        norm = jnp.sqrt(sum(jax.tree.leaves(norms)))
+        factor = jnp.minimum(1.0, largest / jnp.where(norm == 0, 1.0, norm))
+        return jax.tree.map(lambda g: factor.astype(g.dtype) * g, gradients)
+
+    return clipped
+
+
+def _check(momentum: Any, epsilon: Any, weight_decay: Any, clip: Number | None) -> None:
+    """Refuse values out of range; traced ones pass."""
+    bounds: Sequence[tuple[str, Any, Callable[[Any], bool], str]] = (
+        ("momentum", momentum, lambda v: 0 <= v < 1, "it must be at least 0 and below 1"),
+        ("epsilon", epsilon, lambda v: v > 0, "it must be positive"),
+        ("weight_decay", weight_decay, lambda v: 0 <= v < math.inf, "it must be finite and at least 0"),
+        ("clip", 1.0 if clip is None else clip, lambda v: 0 < v < math.inf, "it must be positive, or None for none"),
+    )
+    for name, value, good, remedy in bounds:
+        if not isinstance(value, jax.core.Tracer) and not good(value):
+            raise InputError(f"{name} is {value}", setting=name, value=value, remedy=remedy)
+
+
+def _is_zero(value: Any) -> bool:
+    """Whether a setting is known to be off; a traced one may be anything."""
+    return isinstance(value, int | float) and value == 0
+
+
+def _scaled(built: Built | Scaled) -> Scaled:
+    return built if isinstance(built, Scaled) else Scaled.of(built)
+
+
+def _mapped(fn: Callable[[Any, Any], Any], first: PyTree, updates: PyTree) -> PyTree:
+    """`fn` at every array; what `optax.masked` or `optax.partition` took out stays out."""
+    return jax.tree.map(lambda a, u: u if isinstance(u, optax.MaskedNode) else fn(a, u), first, updates)
+
+
+def _times(factors: PyTree[Array], updates: PyTree) -> PyTree:
+    return _mapped(lambda r, u: r.astype(u.dtype) * u, factors, updates)
+
+
+def _decay(scaled: Scaled, weight_decay: Any, mask: Any) -> Callable[[PyTree, PyTree], PyTree] | None:
+    """u + λ d_l w; None where there is no decay."""
+    if _is_zero(weight_decay):
+        return None
+
+    def decayed(updates: PyTree, parameters: PyTree) -> PyTree:
+        if parameters is None:
+            raise InputError(
+                f"weight_decay {weight_decay} without parameters",
+                setting="parameters",
+                value=None,
+                remedy="call update(gradients, state, parameters)",
+            )
+        factors = scaled.column(scaled.factors.decay)
+        products = _mapped(lambda d, w: (weight_decay * d).astype(w.dtype) * w, factors, parameters)
+        if mask is not None:
+            kept = mask(parameters) if not isinstance(mask, type(parameters)) and callable(mask) else mask
+            products = jax.tree.map(lambda keep, p: p if keep else jnp.zeros_like(p), kept, products)
+        return _mapped(jnp.add, products, updates)
+
+    return decayed
+
+
+def _sgd(labels: PyTree[LeafScaling], *, momentum: Number) -> optax.GradientTransformation:
+    return optax.identity() if _is_zero(momentum) else optax.trace(momentum)
+
+
+def _adam(labels: PyTree[LeafScaling], *, epsilon: Number) -> optax.GradientTransformation:
+    return optax.scale_by_adam(eps=epsilon)
+
+
+def _lion(labels: PyTree[LeafScaling]) -> optax.GradientTransformation:
+    return optax.scale_by_lion()
+
+
+def _rmsprop(labels: PyTree[LeafScaling], *, epsilon: Number) -> optax.GradientTransformation:
+    return optax.scale_by_rms(eps=epsilon, eps_in_sqrt=False, bias_correction=True)
+
+
+def _muon(labels: PyTree[LeafScaling], *, epsilon: Number) -> optax.GradientTransformation:
+    """Muon for weights, each layer's matrix by itself; Adam for biases and gains.
+
+    Optax's own `muon` also multiplies by sqrt(max(1, fan_out / fan_in)), which is wrong for the readout, and takes the
+    first axis for the fan-in: here the table has the powers, and each array says which axis is its fan-out.
+    """
+
+    def axes(label: LeafScaling, leaf: Any) -> MuonDimensionNumbers:
+        # The axis of depth comes first, and is a batch of matrices.
+        inner = list(range(1, leaf.ndim))
+        if len(inner) < 2:
+            raise InputError(
+                f"an array of the role {label.role} has the shape {leaf.shape[1:]}, and Muon orthogonalizes matrices",
+                setting="optimizer",
+                value="muon",
+                remedy="use another optimizer",
+            )
+        out = inner.pop(label.fan_out_axis)
+        return MuonDimensionNumbers(tuple(inner), (out,))
+
+    def kind(label: LeafScaling) -> str:
+        return "vector" if label.role.is_bias or label.role.is_norm else "matrix"
+
+    kinds = jax.tree.map(kind, labels)
+    matrices = scale_by_muon(eps=epsilon, weight_dimension_numbers=lambda updates: _mapped(axes, labels, updates))
+    return optax.partition({"matrix": matrices, "vector": _adam(labels, epsilon=epsilon)}, lambda _: kinds)
+
+
+TRANSFORMS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "sgd": _sgd,
+    "adam": _adam,
+    "lion": _lion,
+    "rmsprop": _rmsprop,
+    "muon": _muon,
+}
+SCHEDULES = ("constant", "linear", "cosine")
+
+
+def schedule(kind: str, steps: int, warmup: int = 0) -> optax.Schedule:
+    """The factor on the base rate at each step.
+
+    **Arguments:** `kind`: after the warm-up `"constant"`, or decayed to 0 by `"linear"` or `"cosine"`; `steps`: in all;
+    `warmup`: first steps over which the factor rises, 1/w at the first of w and 1 after the last.
+
+    **Raises:** `InputError` for an unknown kind, and a warm-up that is negative or leaves no step.
+    """
+    if isinstance(warmup, bool) or not isinstance(warmup, int) or not 0 <= warmup < max(steps, 1):
+        remedy = f"it must be a whole number from 0 to {max(steps, 1) - 1}, below the number of steps"
+        raise InputError(f"warmup is {warmup!r}", setting="warmup", value=warmup, remedy=remedy)
+    rest = steps - warmup
     makers = {
         "constant": lambda: optax.constant_schedule(1.0),
-        "linear": lambda: optax.linear_schedule(1.0, 0.0, steps),
-        "cosine": lambda: optax.cosine_decay_schedule(1.0, steps),
+        "linear": lambda: optax.linear_schedule(1.0, 0.0, rest),
+        "cosine": lambda: optax.cosine_decay_schedule(1.0, rest),
     }
     if kind not in makers:
         raise unknown("schedule", kind, makers)
-    return makers[kind]()
-
-
-SCHEDULES = ("constant", "linear", "cosine")
+    after = makers[kind]()
+    if not warmup:
+        return after
+    # The first step is made at 1/w, not at 0, where nothing would move.
+    rising = optax.linear_schedule(1.0 / warmup, 1.0 + 1.0 / warmup, warmup)
+    return optax.join_schedules([rising, after], [warmup])

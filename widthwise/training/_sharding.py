@@ -66,27 +66,49 @@ def split(sizes: Mapping[str, int], batch_size: int, width: int) -> Split | None
     """
     unknown = [axis for axis in sizes if axis not in AXES]
     if unknown:
-        raise InputError(f"mesh has an axis {unknown[0]!r}: its axes are data (the batch) and model (the width)")
+        raise InputError(
+            f"mesh has an axis {unknown[0]!r}",
+            setting="mesh",
+            value=unknown[0],
+            remedy="its axes are data (the batch) and model (the width)",
+        )
     data, model = (sizes.get(axis, 1) for axis in AXES)
     if min(data, model) < 1:
-        raise InputError(f"devices is {min(data, model)}: it must be at least 1")
+        raise InputError(
+            f"devices is {min(data, model)}", setting="devices", value=min(data, model), remedy="it must be at least 1"
+        )
     if batch_size % data:
-        raise InputError(f"batch_size is {batch_size}: {data} devices cannot share it evenly")
+        raise InputError(
+            f"batch_size is {batch_size}: {data} devices cannot share it evenly",
+            setting="batch_size",
+            value=batch_size,
+            remedy=f"give a multiple of {data}",
+        )
     if width % model:
-        raise InputError(f"width is {width}: {model} devices cannot share it evenly")
+        raise InputError(
+            f"width is {width}: {model} devices cannot share it evenly",
+            setting="width",
+            value=width,
+            remedy=f"give a multiple of {model}",
+        )
     devices = data * model
     if devices == 1 and jax.process_count() == 1:
         return None
     here = jax.devices()
     if devices > len(here):
         raise InputError(
-            f"devices is {devices}: this process has {len(here)}; a CPU's cores count as devices after "
-            f"jax.config.update('jax_num_cpu_devices', N), before JAX is first used"
+            f"devices is {devices}: this process has {len(here)}",
+            setting="devices",
+            value=devices,
+            remedy="a CPU's cores count as devices after jax.config.update('jax_num_cpu_devices', N), before "
+            "JAX is first used",
         )
     if jax.process_count() > 1 and devices < len(here):
         raise InputError(
-            f"the mesh has {devices} devices and {jax.process_count()} processes have {len(here)}: use them all, as "
-            f"--mesh data={len(here)}"
+            f"mesh has {devices} devices, and {jax.process_count()} processes have {len(here)}",
+            setting="mesh",
+            value=devices,
+            remedy=f"use them all, as --mesh data={len(here)}",
         )
     mesh = jax.make_mesh((data, model), AXES, axis_types=(AxisType.Auto,) * 2, devices=here[:devices])
     return Split(mesh, width)
@@ -126,9 +148,19 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
     """
     given = (coordinator, processes, process)
     if any(value is None for value in given) and any(value is not None for value in given):
-        raise InputError("--coordinator HOST:PORT, --num-processes N and --process-id I go together; or none of them")
+        raise InputError(
+            f"--coordinator {coordinator}, --num-processes {processes}, --process-id {process}: one is missing",
+            setting="--coordinator",
+            value=coordinator,
+            remedy="they go together; or none of them",
+        )
     if processes is not None and process is not None and not 0 <= process < processes:
-        raise InputError(f"process id {process} of {processes} processes: expected 0 to {processes - 1}")
+        raise InputError(
+            f"process id {process} of {processes} processes",
+            setting="process id",
+            value=process,
+            remedy=f"expected 0 to {processes - 1}",
+        )
     # The one way in which a CPU's processes speak to each other.
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
@@ -136,8 +168,10 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
     except (ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
-            f"--distributed: {reason}; start it under SLURM or Open MPI, or give --coordinator HOST:PORT "
-            "--num-processes N --process-id I"
+            f"--distributed: {reason}",
+            setting="--distributed",
+            value=True,
+            remedy="start it under SLURM or Open MPI, or give --coordinator HOST:PORT --num-processes N --process-id I",
         ) from None
 
 

@@ -16,13 +16,14 @@ from .._errors import InputError, RunWarning, expect
 from .._loss import Loss, mse
 from ..algorithms import AbstractAlgorithm
 from ..data import Dataset
-from ..inference import Automatic
-from ..network import Built, Network
+from ..inference import AbstractRelaxation
+from ..network import Built, Network, with_factors, without_factors
+from ..parameterizations import UpdateRule
 from ._checkpoint import load_checkpoint, save_checkpoint, set_aside_if_damaged
 from ._examples import Examples, batches_per_epoch, epoch_order, evaluate, examples, streams, with_statistics
-from ._optimizer import optimizer, schedule
+from ._optimizer import chosen_update, schedule
 from ._sharding import beside, gathered, split, together
-from ._step import TrainState, leaves_steps, make_step, sampled, scan_steps, start
+from ._step import TrainState, init_learner, leaves_steps, make_step, sampled, scan_steps, start
 
 History = dict[str, list[float]]
 
@@ -83,6 +84,9 @@ def train(
     epsilon: float = 1e-8,
     weight_decay: float = 0.0,
     decay: str = "constant",
+    warmup: int = 0,
+    clip: float | None = None,
+    optimizer: Any = None,
     seed: int = 0,
     devices: int = 1,
     mesh: Mapping[str, int] | None = None,
@@ -93,13 +97,15 @@ def train(
     """Train a network with any algorithm, a whole epoch in one compiled call.
 
     **Arguments:** `built`, `algorithm`, `data`; `rate`: base rate η, of which each leaf takes its own multiple;
-    `epochs` or `steps`: how long (one of them); `batch_size`; `loss`; `momentum`, `epsilon`, `weight_decay`: see
-    `training.optimizer`; `decay`: of the rate, `"constant"`, `"linear"` or `"cosine"` to 0; `seed`: of the order of
-    the data and the algorithm's noise (the network brings its own weights); `devices`: how many share each batch, of
-    `jax.devices()`; `mesh`: instead, `{"data": 2, "model": 2}`: devices that share each batch, times devices that share
-    the width, of all processes where `training.join` was called; `checkpoint`: a file written after every epoch (by the
-    first process; all read it), from which the same call resumes to bit-identical results; `identity`: a name of the
-    run that the checkpoint must carry; `on_progress`: called after every epoch.
+    `epochs` or `steps`: how long (one of them); `batch_size`; `loss`; `momentum`, `epsilon`, `weight_decay`, `clip`:
+    see `training.optimizer`; `decay`: of the rate, `"constant"`, `"linear"` or `"cosine"` to 0; `warmup`: first steps
+    over which the rate rises; `optimizer`: the table's own by its name or row, or a pair of it and a function from
+    `built` to an optax transformation, which replaces momentum, epsilon and weight decay and ends before the learning
+    rate; `seed`: of the order of the data and the algorithm's noise (the network brings its own weights); `devices`:
+    how many share each batch, of `jax.devices()`; `mesh`: instead, `{"data": 2, "model": 2}`: devices that share each
+    batch, times devices that share the width, of all processes where `training.join` was called; `checkpoint`: a file
+    written after every epoch (by the first process; all read it), from which the same call resumes to bit-identical
+    results; `identity`: a name of the run that the checkpoint must carry; `on_progress`: called after every epoch.
 
     **Returns:** a `Trained`.
 
@@ -119,18 +125,28 @@ def train(
     dtype = built.network.dtype
     readout = jax.tree.leaves(eqx.filter(built.network.segments[-1], eqx.is_array))[0]
     if mesh is not None and devices != 1:
-        raise InputError(f"devices {devices} and mesh {dict(mesh)}: give one of them")
+        raise InputError(
+            f"devices {devices} and mesh {dict(mesh)}", setting="devices", value=devices, remedy="give one of them"
+        )
     if mesh is not None and mesh.get("model", 1) > 1 and built.network.image_shape is not None:
-        raise InputError(f"mesh {dict(mesh)}: devices share the width of dense layers only; share the batch, by data")
+        raise InputError(
+            f"mesh {dict(mesh)}: devices share the width of dense layers only",
+            setting="mesh",
+            value=dict(mesh),
+            remedy="share the batch, by data",
+        )
     parts = split({"data": devices} if mesh is None else mesh, batch_size, readout.shape[-1])
     train_data = examples(data, "train", dtype, built.network)
     per_epoch = batches_per_epoch(train_data.count, batch_size)
     total = _total_steps(epochs, steps, per_epoch)
     leaves_steps(algorithm, total)
     keys = streams(seed)
-    transform = optimizer(built, momentum=momentum, epsilon=epsilon, weight_decay=weight_decay)
-    learner = algorithm.init(built, key=keys.algorithm)
-    algorithm.tried(learner, train_data.chunk(0, batch_size))
+    transform = chosen_update(
+        built, optimizer, momentum=momentum, epsilon=epsilon, weight_decay=weight_decay, clip=clip
+    )
+    factor = schedule(decay, total, warmup)
+    learner = init_learner(algorithm, built, key=keys.algorithm)
+    algorithm.validate(learner, train_data.chunk(0, batch_size))
     state = start(learner, transform, jnp.asarray(rate, dtype))
     history: History = {}
     # What a resumed run must share with its beginning; a constant rate may be continued for longer.
@@ -146,6 +162,9 @@ def train(
         "devices": devices,
         "mesh": None if mesh is None else dict(mesh),
     }
+    # Settings that the first checkpoints did not have.
+    later = {"warmup": warmup or None, "clip": clip, "optimizer": _named(optimizer)}
+    settings |= {name: value for name, value in later.items() if value is not None}
     # Of several processes the first renames it, before any other looks.
     if checkpoint is not None and jax.process_index() == 0 and (damage := set_aside_if_damaged(checkpoint)):
         warnings.warn(damage, DamagedWarning, stacklevel=2)
@@ -155,7 +174,7 @@ def train(
 
     def run(arrays: Any, algorithm_arrays: Any, data: Examples, order: Any, sample: Any) -> Any:
         rule = eqx.combine(algorithm_arrays, algorithm_static)
-        step = make_step(rule, transform, loss, schedule(decay, total))
+        step = make_step(rule, transform, loss, factor)
         state = eqx.combine(arrays, static)
         state, metrics = scan_steps(step, state, data, order, sample, keys.algorithm, parts)
         return eqx.filter(state, eqx.is_array), metrics
@@ -195,7 +214,7 @@ def train(
             header = {"identity": identity, "settings": settings, "history": _stored(history)}
             everything = gathered(arrays)
             if jax.process_index() == 0:
-                save_checkpoint(checkpoint, everything, header)
+                save_checkpoint(checkpoint, without_factors(everything), header)
         recent = {name: float(np.nanmean(np.asarray(v))) for name, v in metrics.items() if np.isfinite(v).any()}
         on_progress(Progress(done, length, total, train_seconds, recent))
     _warn(algorithm, history)
@@ -204,6 +223,14 @@ def train(
     test_loss, test_accuracy = evaluated(network, examples(data, "test", dtype, network), loss)
     accuracy = None if data.classes is None else test_accuracy
     return Trained(network, history, test_loss, accuracy, train_seconds, compile_seconds)
+
+
+def _named(optimizer: Any) -> str | None:
+    """The row of a transformation of the user's own, as far as a checkpoint can name it."""
+    if not isinstance(optimizer, tuple):
+        return None
+    row = optimizer[0]
+    return row.name if isinstance(row, UpdateRule) else str(row)
 
 
 def diverged_at(history: History) -> int | None:
@@ -222,12 +249,12 @@ def _warn(algorithm: AbstractAlgorithm, history: History) -> None:
             stacklevel=3,
         )
         return
-    relaxation = getattr(algorithm, "relaxation", None)
-    automatic = isinstance(relaxation, Automatic)
+    relaxation = algorithm.relaxation
+    promised = relaxation is not None and relaxation.promises
     share = float(np.mean(history.get("settled", [1.0])))
     residuals = np.asarray(history.get("residual_median", []), float)
     away = residuals > 1
-    if away.any() and not automatic:
+    if away.any() and not promised:
         first = int(np.argmax(away))
         text = (
             f"inference ended farther from equilibrium than it began at {away.sum()} of {len(away)} steps, first at "
@@ -235,7 +262,7 @@ def _warn(algorithm: AbstractAlgorithm, history: History) -> None:
             f"or the output precision, or use --relaxation auto"
         )
     elif relaxation is not None and not share >= SETTLED:
-        other = "" if automatic else "--relaxation auto, "
+        other = "" if promised else "--relaxation auto, "
         text = (
             f"inference left {1 - share:.0%} of examples above the tolerance {float(relaxation.tolerance):g} (median "
             f"residual {np.nanmedian(residuals):.2g}): give it {other}more iterations{_made(relaxation)}, a lower "
@@ -246,10 +273,9 @@ def _warn(algorithm: AbstractAlgorithm, history: History) -> None:
     warnings.warn(text, UnsettledWarning, stacklevel=3)
 
 
-def _made(relaxation: Any) -> str:
+def _made(relaxation: AbstractRelaxation) -> str:
     """Than how many iterations more would be more."""
-    made = getattr(relaxation, "iterations", None)
-    return "" if made is None else f" than {made}"
+    return "" if relaxation.iterations is None else f" than {relaxation.iterations}"
 
 
 def evaluated(network: Network, data: Examples, loss: Loss) -> tuple[float, float]:
@@ -260,10 +286,11 @@ def evaluated(network: Network, data: Examples, loss: Loss) -> tuple[float, floa
 
 def _total_steps(epochs: int | None, steps: int | None, per_epoch: int) -> int:
     if (epochs is None) == (steps is None):
-        raise InputError(f"give epochs or steps, one of them; got epochs {epochs}, steps {steps}")
+        raise InputError(f"steps {steps} and epochs {epochs}", setting="steps", value=steps, remedy="give one of them")
     total = steps if epochs is None else epochs * per_epoch
     if total is None or total < 1:
-        raise InputError(f"epochs {epochs}, steps {steps}: at least one step must be made")
+        name, given = ("steps", steps) if epochs is None else ("epochs", epochs)
+        raise InputError(f"{name} {given}", setting=name, value=given, remedy="at least one step must be made")
     return total
 
 
@@ -271,15 +298,23 @@ def _resumed(
     checkpoint: Path, state: TrainState, identity: str, settings: dict[str, Any]
 ) -> tuple[TrainState, History]:
     arrays, static = eqx.partition(state, eqx.is_array)
-    arrays, header = load_checkpoint(checkpoint, arrays)
+    stored_arrays, header = load_checkpoint(checkpoint, without_factors(arrays))
+    arrays = with_factors(stored_arrays, arrays)
     if header.get("identity") != identity:
-        raise InputError(f"checkpoint {checkpoint} belongs to another run; use another directory")
+        raise InputError(
+            f"checkpoint {checkpoint} belongs to another run",
+            setting="checkpoint",
+            value=checkpoint,
+            remedy="use another directory",
+        )
     stored = header.get("settings", {})
     for name, value in settings.items():
         if stored.get(name) != value:
             raise InputError(
-                f"checkpoint {checkpoint} belongs to another run: {name} {stored.get(name)} stored, {value} given; "
-                f"use another file"
+                f"checkpoint {checkpoint} belongs to another run: {name} {stored.get(name)} stored, {value} given",
+                setting=name,
+                value=value,
+                remedy="use another file",
             )
     history = {name: [float(value) for value in values] for name, values in header["history"].items()}
     return eqx.combine(arrays, static), history

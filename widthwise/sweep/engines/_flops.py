@@ -3,7 +3,6 @@
 import equinox as eqx
 import jax
 
-from ...algorithms import AbstractAlgorithm
 from .._group import Group
 from .._train_group import Training
 
@@ -23,13 +22,5 @@ def flops(group: Group, training: Training, runs: int, examples: int) -> float:
     built = eqx.filter_eval_shape(group.build, jax.random.key(0))
     # A stage's matrices carry the depth axis in front; a vector of biases has at most that axis beside its own.
     weights = sum(leaf.size for leaf in jax.tree.leaves(built.network) if getattr(leaf, "ndim", 0) >= 3)
-    passes = 3 + 2 * _iterations(group.algorithm)
+    passes = 3 + 2 * group.algorithm.passes
     return 2.0 * weights * training.batch_size * training.total(examples) * passes * runs
-
-
-def _iterations(algorithm: AbstractAlgorithm) -> int:
-    """T: passes up and down that inference makes at most; feedback's targets go down once."""
-    relaxation = getattr(algorithm, "relaxation", None)
-    if relaxation is None:
-        return 1 if getattr(algorithm, "feedback", None) is not None else 0
-    return getattr(relaxation, "iterations", getattr(relaxation, "sweeps", 1))

@@ -35,7 +35,9 @@ def in_processes(tasks: Sequence[Task], workers: int) -> Engine:
     whose process died, with the signal that killed it.
     """
     if workers < 1:
-        raise InputError(f"--workers is {workers}: at least one process is needed")
+        raise InputError(
+            f"--workers is {workers}", setting="--workers", value=workers, remedy="at least one process is needed"
+        )
 
     def engine(left: Sequence[int], on_runs: OnRuns) -> Ended:
         queue = deque(largest_first(tasks, left))

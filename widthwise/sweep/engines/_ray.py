@@ -59,7 +59,9 @@ def _imported() -> Any:
     try:
         import ray
     except ImportError:
-        raise InputError("--engine ray needs Ray: python -m pip install 'widthwise[ray]'") from None
+        raise InputError(
+            "--engine ray needs Ray", setting="--engine", value="ray", remedy="python -m pip install 'widthwise[ray]'"
+        ) from None
     return ray
 
 
@@ -70,9 +72,14 @@ def _start(ray: Any, address: str | None) -> None:
             warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
             ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", include_dashboard=None)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        where = "a cluster on this machine" if address is None else f"--address {address}"
+        where = "local, a cluster on this machine," if address is None else address
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{where} cannot be used: {reason}") from None
+        raise InputError(
+            f"--address {where} cannot be used: {reason}",
+            setting="--address",
+            value=address or "local",
+            remedy="give the address of a cluster that runs, or leave it out to start one here",
+        ) from None
 
 
 def _placeable(ray: Any, cpus: float, gpus: float) -> None:
@@ -81,8 +88,10 @@ def _placeable(ray: Any, cpus: float, gpus: float) -> None:
     if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
         most = {kind: max((node.get(kind, 0) for node in nodes), default=0) for kind in ("CPU", "GPU")}
         raise InputError(
-            f"--group-cpus {cpus:g}, --group-gpus {gpus:g}: no node of the cluster has them; the largest have "
-            f"{most['CPU']:g} CPUs, {most['GPU']:g} GPUs"
+            f"--group-cpus {cpus:g}, --group-gpus {gpus:g}: no node of the cluster has them",
+            setting="--group-cpus",
+            value=cpus,
+            remedy=f"the largest have {most['CPU']:g} CPUs, {most['GPU']:g} GPUs",
         )
 
 

@@ -46,14 +46,21 @@ def on_slurm(
     """
     submitit = _imported()
     if workers < 1:
-        raise InputError(f"--workers is {workers}: at least one job is needed")
+        raise InputError(
+            f"--workers is {workers}", setting="--workers", value=workers, remedy="at least one job is needed"
+        )
     parts = Path(directory).absolute() / "parts"
     asked = {"name": "widthwise", "timeout_min": TIMEOUT_MINUTES, "cpus_per_task": cpus, "gpus_per_node": gpus}
     asked |= parameters or {}
 
     def engine(left: Sequence[int], on_runs: OnRuns) -> Ended:
         if parts.is_symlink():
-            raise InputError(f"{parts} is a link: remove it, or use another --out")
+            raise InputError(
+                f"run directory {parts} is a link",
+                setting="run directory",
+                value=parts,
+                remedy="remove it, or use another --out",
+            )
         parts.mkdir(exist_ok=True)
         waiting = {index: tasks[index] for index in left}
         # What the jobs of a driver that is no more have finished.
@@ -89,7 +96,12 @@ def _imported() -> Any:
     try:
         import submitit
     except ImportError:
-        raise InputError("--engine slurm needs submitit: python -m pip install 'widthwise[slurm]'") from None
+        raise InputError(
+            "--engine slurm needs submitit",
+            setting="--engine",
+            value="slurm",
+            remedy="python -m pip install 'widthwise[slurm]'",
+        ) from None
     finally:
         del os.environ[SUBMITIT_LOGS]
         if before is not None:
@@ -107,7 +119,12 @@ def _submitted(
         plain = [[task._asdict() for task in share] for share in shares]
         return executor.map_array(_Share(), plain, [parts] * len(shares))
     except (NameError, AssertionError, TypeError, submitit.core.utils.FailedJobError, FileNotFoundError) as error:
-        raise InputError(f"--slurm: {str(error).strip().splitlines()[0]}") from None
+        raise InputError(
+            f"--slurm {asked}: {str(error).strip().splitlines()[0]}",
+            setting="--slurm",
+            value=asked,
+            remedy="give parameters that submitit knows, as timeout_min=240",
+        ) from None
 
 
 class _Share:

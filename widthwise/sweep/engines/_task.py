@@ -9,7 +9,18 @@ import jax
 
 from ..._errors import InputError
 from ...algorithms import AbstractAlgorithm
-from ...config import LOSSES, Run, algorithm_of, build_of, checked, data_of, found, optimizer_settings, table_of
+from ...config import (
+    LOSSES,
+    Run,
+    algorithm_of,
+    build_of,
+    checked,
+    data_of,
+    found,
+    optimizer_settings,
+    schedule_settings,
+    table_of,
+)
 from ...data import Dataset
 from ...parameterizations import Parameterization
 from .._group import Group, members
@@ -80,7 +91,7 @@ def training_of(run: Run, table: Parameterization) -> Training:
         run.epochs,
         run.batch_size,
         found(run.loss, LOSSES),
-        decay=run.schedule,
+        **schedule_settings(run),
         **optimizer_settings(run, table),
     )
 
@@ -118,14 +129,22 @@ def train_task(task: Task, engine: str, on_runs: OnRuns = lambda rows: None) -> 
     if data.digest != task.digest:
         raise InputError(
             f"data {run.data!r} on {os.uname().nodename} are not those of the sweep (digest {data.digest[:12]}, "
-            f"expected {task.digest[:12]}): put the same files there"
+            f"expected {task.digest[:12]})",
+            setting="data",
+            value=run.data,
+            remedy="put the same files there",
         )
     group = group_of(run, task.label, data, task.log2_activity_rates)
     try:
         rows = run_group(group, data, training_of(run, group.table), task.log2_rates, task.seeds, on_runs=on_runs)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else "out of memory"
-        raise InputError(f"{task.place} is too large for {os.uname().nodename}: {reason}") from None
+        raise InputError(
+            f"group {task.place} is too large for {os.uname().nodename}: {reason}",
+            setting="group",
+            value=task.place,
+            remedy="take a larger machine, or fewer rates and seeds at once",
+        ) from None
     return records(task.names(), task.group, task.identity, rows, engine)
 
 
@@ -150,6 +169,8 @@ def not_ended(failures: Sequence[tuple[Task, str]], total: int) -> NoReturn:
     task, reason = failures[0]
     more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
     raise InputError(
-        f"{len(failures)} of {total} groups did not end: {task.place}: {reason}{more}; the others are stored, and the "
-        "same command runs what is left"
+        f"{len(failures)} of {total} groups did not end: group {task.place}: {reason}{more}",
+        setting="group",
+        value=task.place,
+        remedy="the others are stored, and the same command runs what is left",
     )
