@@ -240,8 +240,8 @@ def test_feedback_gradients_are_those_of_the_written_formulas(learns, activation
         )
     )(arrays)  # fmt: skip
     found = [
-        np.asarray(segment.stages.linear.weight[row]) / segment.stages.linear.multiplier.value[row]
-        for segment in gradients
+        np.asarray(segment.stages.linear.weight[row]) / held.stages.linear.multiplier.value[row]
+        for segment, held in zip(gradients, learner.feedback.segments, strict=True)
         for row in range(segment.stages.linear.weight.shape[0])
     ]
     plain = (PHI[activation], weights, states, noises, 0.3)
