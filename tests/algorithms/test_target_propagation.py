@@ -41,7 +41,7 @@ def batch_of(count=5, sizes=(6, 3)):
 def matrices(network):
     """Every layer's effective matrix, as plain arrays."""
     return [
-        segment.stages.linear.multiplier.value[row] * np.asarray(segment.stages.linear.weight[row])
+        float(segment.stages.linear.multiplier.value[row]) * np.asarray(segment.stages.linear.weight[row])
         for segment in network.segments
         for row in range(segment.depth)
     ]
@@ -229,7 +229,7 @@ def test_feedback_gradients_are_those_of_the_written_formulas(learns, activation
     """Finite differences of plain formulas; every layer's loss moves its own feedback alone."""
     rule, learner, low, high = feedback_case(learns, activation)
     # The formulas' noise is whatever the library draws, caught as it draws it.
-    weights = matrices(learner.network)
+    weights = [np.asarray(m) for m in matrices(learner.network)]
     states = states_of(weights, batch_of().x, np.tanh, "post")
     noises = drawn_noises(learns, learner, low, high)
     q = [np.asarray(m) for m in feedback_matrices(learner)]
@@ -240,7 +240,7 @@ def test_feedback_gradients_are_those_of_the_written_formulas(learns, activation
         )
     )(arrays)  # fmt: skip
     found = [
-        np.asarray(segment.stages.linear.weight[row]) / held.stages.linear.multiplier.value[row]
+        np.asarray(segment.stages.linear.weight[row]) / float(held.stages.linear.multiplier.value[row])
         for segment, held in zip(gradients, learner.feedback.segments, strict=True)
         for row in range(segment.stages.linear.weight.shape[0])
     ]
