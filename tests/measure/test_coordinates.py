@@ -265,7 +265,8 @@ def test_a_right_table_passes():
     keys = {"quantity", "layer", "slope", "se", "expected", "predicted", "movement_min", "movement_max", "passed"} | {
         "uncertain"
     }
-    assert [set(line) for line in payload["lines"]] == [keys] * 3
+    # Two hidden layers and the output, and three roles of weights.
+    assert [set(line) for line in payload["lines"]] == [keys] * 6
     assert {"lines", "rate", "output_precision", "passed"} <= set(payload)
     assert "passed" in str(check).splitlines()[-1]
 

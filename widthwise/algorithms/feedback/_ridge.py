@@ -78,7 +78,7 @@ class RidgeFeedback(AbstractFeedback):
         ):
             # Of an image every pixel adds to the Gram matrix as every channel does.
             _, batch, *pixels, _ = z.shape
-            ridge = self.ridge * (batch * math.prod(pixels) * factor.value)
+            ridge = self.ridge * (batch * math.prod(pixels)) * factor.value.astype(self.ridge.dtype)
             found.append(each(lambda _, z, x, ridge=ridge: ridge_map(flat(z), flat(x), ridge), segment, z, target))
         return tuple(found)
 
