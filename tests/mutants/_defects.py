@@ -292,7 +292,7 @@ DEFECTS = (
     ),
     Defect(
         "every layer of Muon one matrix",
-        "training/_optimizer.py",
+        "training/_directions.py",
         "inner = list(range(1, leaf.ndim))",
         "inner = list(range(leaf.ndim))",
         ("tests/training/test_optax.py::test_muon_orthogonalizes_each_layers_matrix",),

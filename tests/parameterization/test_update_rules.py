@@ -125,6 +125,8 @@ def test_rows_that_cannot_be():
         parameterization("mup", optimizer="mine")
     with refused("optimizer"):
         update_rule(UpdateRule("adam", 1, 0, ("1/2", 1, "1/2")))
+    with refused("optimizer", "adam"):
+        update_rule(UpdateRule("adam", 0, 0, ("1/2", 1, "1/2"), transform=lambda: None))
     with refused("name", ""):
         UpdateRule("", 0, 0, (0, 0, 0))
     payload = to_json(parameterization("mup", optimizer=UpdateRule("lars", *OWN["lars"][0])))

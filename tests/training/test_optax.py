@@ -213,6 +213,9 @@ def test_optimizers_that_cannot_be_used():
 
     with refused("optimizer", "sgd"):
         train(optimizer="sgd")
+    # Lion's row is Adam's, and records would call it Adam.
+    with refused("optimizer", "lion"):
+        train(optimizer="lion")
     with refused("optimizer", "mine"):
         train(optimizer="mine")
     with refused("optimizer"):
@@ -253,3 +256,10 @@ def test_muon_orthogonalizes_each_layers_matrix(network):
             matrix = np.moveaxis(layer, -1, 0).reshape(layer.shape[-1], -1) if layer.ndim == 4 else layer
             values = np.linalg.svd(matrix / label.rate, compute_uv=False)
             assert 0.6 < values.min() <= values.max() < 1.3
+
+
+def test_a_given_direction_meets_the_tables_epsilon():
+    """Adam handed over is Adam by its name: gradients divided by the table's epsilon meet the one epsilon of both."""
+    built = made("adam", width=96)
+    given = ww.optimizer(built, 0.01, direction=optax.scale_by_adam(eps=0.05))
+    same(looped(built.network, given), looped(built.network, ww.optimizer(built, 0.01, epsilon=0.05)), rtol=1e-12)

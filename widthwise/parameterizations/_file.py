@@ -13,7 +13,7 @@ from ._role import Role
 from ._scaling import Scaling, growth
 from ._table import ALGORITHMS, OUTPUT_LOSSES, OWN, TARGET, WEIGHT_DECAY_KINDS, Parameterization, prefactor
 from ._target_propagation import feedback_rows
-from ._update_rule import OPTIMIZERS, UPDATE_RULES, UpdateRule, update_rule
+from ._update_rule import OPTIMIZERS, UPDATE_RULES, UpdateRule, rule_from_json, rule_to_json
 
 SCHEMA_VERSION = 1
 LONGEST = 10_000_000  # bytes; a table with its derivation has some ten thousand
@@ -36,7 +36,7 @@ def to_json(table: Parameterization) -> dict[str, Any]:
     # Only of derived tables, so that all others' files are as they were.
     unmeasured = {"unmeasured": list(table.unmeasured)} if table.unmeasured else {}
     # Likewise: a built-in optimizer's row stands in the library.
-    rule = {} if table.own_rule is None else {"update_rule": _rule_to_json(table.own_rule)}
+    rule = {} if table.own_rule is None else {"update_rule": rule_to_json(table.own_rule)}
     return (
         unmeasured
         | rule
@@ -208,24 +208,13 @@ def _split(power: Power) -> dict[str, str]:
     return {field.name: str(getattr(power, field.name)) for field in dataclasses.fields(Power)}
 
 
-def _rule_to_json(rule: UpdateRule) -> dict[str, Any]:
-    """The facts of an optimizer's row, as strings; its function cannot be written down."""
-    vectors = {} if rule.vectors is None else {"vectors": _rule_to_json(rule.vectors)}
-    return vectors | {
-        "name": rule.name,
-        "gradient_degree": str(rule.gradient_degree),
-        "weight_degree": str(rule.weight_degree),
-        "aligned_norm": [str(norm) for norm in rule.aligned_norm],
-    }
-
-
 def _rule(payload: Mapping[str, Any], source: str) -> UpdateRule:
     """The optimizer's row: a built-in one by its name, one of the user's own from its facts."""
     facts = payload.get("update_rule")
     if facts is None:
         return UPDATE_RULES[_one_of("optimizer", payload["optimizer"], OPTIMIZERS, source)]
     try:
-        rule = _rule_from_json(facts)
+        rule = rule_from_json(facts)
     except InputError as error:
         raise error.within(source) from None
     if rule.name != payload["optimizer"]:
@@ -236,19 +225,6 @@ def _rule(payload: Mapping[str, Any], source: str) -> UpdateRule:
             remedy="name the same optimizer in both",
         )
     return rule
-
-
-def _rule_from_json(facts: Mapping[str, Any]) -> UpdateRule:
-    vectors = facts.get("vectors")
-    return update_rule(
-        UpdateRule(
-            str(facts["name"]),
-            facts["gradient_degree"],
-            facts["weight_degree"],
-            tuple(facts["aligned_norm"]),
-            vectors=None if vectors is None else _rule_from_json(vectors),
-        )
-    )
 
 
 def _row(role: Role, payload: Mapping[str, Any], source: str, rule: UpdateRule) -> Scaling:

@@ -24,7 +24,7 @@ Sources: arXiv 2310.17813 (the spectral condition); docs/theory.md A; 2411.02001
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -162,14 +162,16 @@ def update_rule(optimizer: str | UpdateRule) -> UpdateRule:
     """
     if isinstance(optimizer, UpdateRule):
         known = UPDATE_RULES.get(optimizer.name)
-        if known is not None and known != optimizer:
+        if known is None:
+            return optimizer
+        if known != optimizer or optimizer.transform is not None:
             raise InputError(
-                f"the update rule {optimizer.name!r} has other facts than the optimizer of that name",
+                f"the update rule {optimizer.name!r} is not the built-in optimizer of that name",
                 setting="optimizer",
                 value=optimizer.name,
                 remedy="give it another name",
             )
-        return optimizer
+        return known
     if optimizer not in UPDATE_RULES:
         named = unknown("optimizer", optimizer, UPDATE_RULES)
         how = (
@@ -182,3 +184,27 @@ def update_rule(optimizer: str | UpdateRule) -> UpdateRule:
             remedy=f"{named.remedy}; {how}",
         )
     return UPDATE_RULES[optimizer]
+
+
+def rule_to_json(rule: UpdateRule) -> dict[str, Any]:
+    """The facts of an optimizer's row, as strings; its function cannot be written down."""
+    vectors = {} if rule.vectors is None else {"vectors": rule_to_json(rule.vectors)}
+    return vectors | {
+        "name": rule.name,
+        "gradient_degree": str(rule.gradient_degree),
+        "weight_degree": str(rule.weight_degree),
+        "aligned_norm": [str(norm) for norm in rule.aligned_norm],
+    }
+
+
+def rule_from_json(facts: Mapping[str, Any]) -> UpdateRule:
+    vectors = facts.get("vectors")
+    return update_rule(
+        UpdateRule(
+            str(facts["name"]),
+            facts["gradient_degree"],
+            facts["weight_degree"],
+            tuple(facts["aligned_norm"]),
+            vectors=None if vectors is None else rule_from_json(vectors),
+        )
+    )

@@ -17,15 +17,21 @@ import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
-from optax.contrib import MuonDimensionNumbers, scale_by_muon
 
 from .._errors import InputError, unknown
 from ..algorithms import AbstractFeedback
-from ..network import Built, Factors, Feedback, LeafScaling
-from ..parameterizations import FEEDBACK_OPTIMIZERS, UPDATE_RULES, Role, UpdateRule, update_rule
+from ..network import Built, Feedback, LeafScaling
+from ..parameterizations import (
+    FEEDBACK_OPTIMIZERS,
+    UPDATE_RULES,
+    WEIGHT_DECAY_KINDS,
+    Role,
+    UpdateRule,
+    update_rule,
+)
+from ._directions import direction_of, is_zero
+from ._scaled import Number, Scaled, clip_by_scaled_norm, mapped
 
-# Settings that `optax.inject_hyperparams` makes arrays.
-Number = float | Float[Array, ""]
 HOW = (
     "give a name, a row ww.UpdateRule(name, gradient_degree, weight_degree, aligned_norm, transform), or a pair of a "
     "name or row and a function from the built network to an optax transformation without a learning rate"
@@ -37,23 +43,6 @@ class OptimizerState(NamedTuple):
 
     count: Int[Array, ""]  # type: ignore[assignment]
     memory: Any
-
-
-class Scaled(NamedTuple):
-    """The scalings of some arrays as an optimizer needs them: static labels, and numbers that may be traced."""
-
-    labels: PyTree[LeafScaling]
-    factors: Factors
-
-    @classmethod
-    def of(cls, built: Built, factors: Factors | None = None) -> "Scaled":
-        """Those of a network's arrays, the labels without the table's numbers: equal for all tables of one shape."""
-        labels = jax.tree.map(lambda one: LeafScaling(one.role, 1.0, 1.0, 1.0, 1.0, one.fan_out_axis), built.scalings)
-        return cls(labels, built.factors if factors is None else factors)
-
-    def column(self, values: Array) -> PyTree[Array]:
-        """One number at each array's place."""
-        return jax.tree.unflatten(jax.tree.structure(self.labels), list(values))
 
 
 def optimizer(
@@ -141,7 +130,7 @@ def scale_by_parameterization(
     """
     kind = built.table.weight_decay_kind
     _check(0.0, 1e-8, weight_decay, None)
-    if kind != "lr" and not _is_zero(weight_decay):
+    if kind != "lr" and not is_zero(weight_decay):
         raise InputError(
             f"weight_decay {weight_decay} of the kind {kind!r} does not follow the direction",
             setting="weight_decay",
@@ -183,7 +172,9 @@ def scaled_update(
     own = direction or direction_of(rule, scaled.labels, momentum=momentum, epsilon=epsilon)
     clipped = None if clip is None else clip_by_scaled_norm(scaled, clip)
     decay = _decay(scaled, weight_decay, decay_mask)
-    relative = rule.gradient_degree == 0 and direction is None
+    if decay is not None and decay_kind not in WEIGHT_DECAY_KINDS:
+        raise unknown("kind of weight decay", decay_kind, WEIGHT_DECAY_KINDS)
+    relative = rule.gradient_degree == 0
 
     def update(
         gradients: PyTree, memory: Any, parameters: PyTree = None, *, rate: Float[Array, ""], **_: Any
@@ -194,14 +185,14 @@ def scaled_update(
             gradients = decay(gradients, parameters)
         if relative:
             epsilons = scaled.column(scaled.factors.epsilon)
-            gradients = _mapped(lambda e, g: g / e.astype(g.dtype), epsilons, gradients)
+            gradients = mapped(lambda e, g: g / e.astype(g.dtype), epsilons, gradients)
         # Optax's bias correction raises a float to an integer count, which strict promotion forbids.
         with jax.numpy_dtype_promotion("standard"):
             steps, memory = own.update(gradients, memory, parameters)
         if decay is not None and decay_kind == "lr":
             steps = decay(steps, parameters)
         rates = scaled.column(scaled.factors.rate)
-        moved = _mapped(lambda r, u: -(rate.astype(u.dtype) * r.astype(u.dtype)) * u, rates, steps)
+        moved = mapped(lambda r, u: -(rate.astype(u.dtype) * r.astype(u.dtype)) * u, rates, steps)
         if decay is not None and decay_kind == "independent":
             moved = jax.tree.map(jnp.subtract, moved, decay(jax.tree.map(jnp.zeros_like, moved), parameters))
         return moved, memory
@@ -209,14 +200,12 @@ def scaled_update(
     return optax.GradientTransformationExtraArgs(own.init, update)
 
 
-def chosen_update(
-    built: Built, optimizer: Any, *, factors: Factors | None = None, **settings: Any
-) -> optax.GradientTransformationExtraArgs:
+def chosen_update(built: Built, optimizer: Any, **settings: Any) -> optax.GradientTransformationExtraArgs:
     """`scaled_update` of what `train`, `transfer`, `tune`, `check` and `derive` take as `optimizer=`.
 
     **Arguments:** `built`; `optimizer`: None for the table's own, a name or a row, which must be the table's, or a pair
     of one and a function from `built` to an optax transformation without a learning rate, which then does all;
-    `factors`: the table's numbers where they are traced; `settings`: of `scaled_update`.
+    `settings`: of `scaled_update`.
 
     **Raises:** `InputError` for an optimizer without a row, another than the table's, and settings that are not used.
     """
@@ -225,11 +214,10 @@ def chosen_update(
     row, make = optimizer if pair else (optimizer, None)  # type: ignore[misc]
     rule = built.table.rule if row is None else matching_rule(row, built)
     if make is None:
-        scaled = Scaled.of(built, factors)
-        return scaled_update(scaled, rule=rule, decay_kind=built.table.weight_decay_kind, **settings)
+        return scaled_update(Scaled.of(built), rule=rule, decay_kind=built.table.weight_decay_kind, **settings)
     clip = settings.pop("clip", None)
     for name, value in settings.items():
-        if name != "epsilon" and not _is_zero(value):
+        if name != "epsilon" and not is_zero(value):
             raise InputError(
                 f"{name} {value} beside an optimizer of your own",
                 setting=name,
@@ -294,7 +282,8 @@ def matching_rule(row: Any, built: Built) -> UpdateRule:
             f"optimizer is {str(row)[:60]!r}, which has no row", setting="optimizer", value=row, remedy=HOW
         )
     rule, wanted = update_rule(row), built.table.rule
-    if rule.facts != wanted.facts or rule.vectors != wanted.vectors:
+    # Another optimizer of the same row would train as well, and be recorded under the wrong name.
+    if rule != wanted:
         raise InputError(
             f"optimizer is {rule.name!r}, and the network was built from a table for {wanted.name!r}",
             setting="optimizer",
@@ -302,54 +291,6 @@ def matching_rule(row: Any, built: Built) -> UpdateRule:
             remedy=f"build it from ww.parameterization(..., optimizer={rule.name!r})",
         )
     return rule
-
-
-def direction_of(
-    rule: UpdateRule, labels: PyTree[LeafScaling], *, momentum: Number, epsilon: Number
-) -> optax.GradientTransformation:
-    """The transformation of a row: the built-in one of its name, or the user's own.
-
-    **Raises:** `InputError` for a setting that the optimizer does not have, and a row without a transformation.
-    """
-    given = {"momentum": momentum, "epsilon": epsilon}
-    if not _is_zero(momentum) and "momentum" not in rule.settings:
-        users = ", ".join(name for name, row in UPDATE_RULES.items() if "momentum" in row.settings)
-        raise InputError(
-            f"momentum {momentum} is not of the optimizer {rule.name}",
-            setting="momentum",
-            value=momentum,
-            remedy=f"it goes with {users}; leave it out",
-        )
-    settings = {name: given[name] for name in rule.settings}
-    if rule.name in TRANSFORMS:
-        return TRANSFORMS[rule.name](labels, **settings)
-    if rule.transform is None:
-        raise InputError(
-            f"the update rule {rule.name!r} has no transformation",
-            setting="transform",
-            value=None,
-            remedy="give it one, as in ww.UpdateRule(..., transform=optax.scale_by_sign), with optimizer=",
-        )
-    return rule.transform(**settings)
-
-
-def clip_by_scaled_norm(scaled: Scaled, largest: Number) -> Callable[[PyTree], PyTree]:
-    """Shrink gradients whose norm is too large, the same at every size.
-
-        g <- g min(1, c / ‖g‖),   ‖g‖² = Σ_l |g_l / n_l|²
-
-    with n_l how the table makes the norm of each array's gradient grow beside the base size, where this is optax's
-    `clip_by_global_norm`: a norm of plain gradients would clip networks of other widths at other rates.
-    """
-
-    def clipped(gradients: PyTree) -> PyTree:
-        grown = scaled.column(scaled.factors.norm)
-        norms = _mapped(lambda n, g: jnp.sum((g / n.astype(g.dtype)) ** 2), grown, gradients)
-        norm = jnp.sqrt(sum(jax.tree.leaves(norms)))
-        factor = jnp.minimum(1.0, largest / jnp.where(norm == 0, 1.0, norm))
-        return jax.tree.map(lambda g: factor.astype(g.dtype) * g, gradients)
-
-    return clipped
 
 
 def _check(momentum: Any, epsilon: Any, weight_decay: Any, clip: Number | None) -> None:
@@ -365,27 +306,17 @@ def _check(momentum: Any, epsilon: Any, weight_decay: Any, clip: Number | None) 
             raise InputError(f"{name} is {value}", setting=name, value=value, remedy=remedy)
 
 
-def _is_zero(value: Any) -> bool:
-    """Whether a setting is known to be off; a traced one may be anything."""
-    return isinstance(value, int | float) and value == 0
-
-
 def _scaled(built: Built | Scaled) -> Scaled:
     return built if isinstance(built, Scaled) else Scaled.of(built)
 
 
-def _mapped(fn: Callable[[Any, Any], Any], first: PyTree, updates: PyTree) -> PyTree:
-    """`fn` at every array; what `optax.masked` or `optax.partition` took out stays out."""
-    return jax.tree.map(lambda a, u: u if isinstance(u, optax.MaskedNode) else fn(a, u), first, updates)
-
-
 def _times(factors: PyTree[Array], updates: PyTree) -> PyTree:
-    return _mapped(lambda r, u: r.astype(u.dtype) * u, factors, updates)
+    return mapped(lambda r, u: r.astype(u.dtype) * u, factors, updates)
 
 
 def _decay(scaled: Scaled, weight_decay: Any, mask: Any) -> Callable[[PyTree, PyTree], PyTree] | None:
     """u + λ d_l w; None where there is no decay."""
-    if _is_zero(weight_decay):
+    if is_zero(weight_decay):
         return None
 
     def decayed(updates: PyTree, parameters: PyTree) -> PyTree:
@@ -397,91 +328,10 @@ def _decay(scaled: Scaled, weight_decay: Any, mask: Any) -> Callable[[PyTree, Py
                 remedy="call update(gradients, state, parameters)",
             )
         factors = scaled.column(scaled.factors.decay)
-        products = _mapped(lambda d, w: (weight_decay * d).astype(w.dtype) * w, factors, parameters)
+        products = mapped(lambda d, w: (weight_decay * d).astype(w.dtype) * w, factors, parameters)
         if mask is not None:
             kept = mask(parameters) if not isinstance(mask, type(parameters)) and callable(mask) else mask
             products = jax.tree.map(lambda keep, p: p if keep else jnp.zeros_like(p), kept, products)
-        return _mapped(jnp.add, products, updates)
+        return mapped(jnp.add, products, updates)
 
     return decayed
-
-
-def _sgd(labels: PyTree[LeafScaling], *, momentum: Number) -> optax.GradientTransformation:
-    return optax.identity() if _is_zero(momentum) else optax.trace(momentum)
-
-
-def _adam(labels: PyTree[LeafScaling], *, epsilon: Number) -> optax.GradientTransformation:
-    return optax.scale_by_adam(eps=epsilon)
-
-
-def _lion(labels: PyTree[LeafScaling]) -> optax.GradientTransformation:
-    return optax.scale_by_lion()
-
-
-def _rmsprop(labels: PyTree[LeafScaling], *, epsilon: Number) -> optax.GradientTransformation:
-    return optax.scale_by_rms(eps=epsilon, eps_in_sqrt=False, bias_correction=True)
-
-
-def _muon(labels: PyTree[LeafScaling], *, epsilon: Number) -> optax.GradientTransformation:
-    """Muon for weights, each layer's matrix by itself; Adam for biases and gains.
-
-    Optax's own `muon` also multiplies by sqrt(max(1, fan_out / fan_in)), which is wrong for the readout, and takes the
-    first axis for the fan-in: here the table has the powers, and each array says which axis is its fan-out.
-    """
-
-    def axes(label: LeafScaling, leaf: Any) -> MuonDimensionNumbers:
-        # The axis of depth comes first, and is a batch of matrices.
-        inner = list(range(1, leaf.ndim))
-        if len(inner) < 2:
-            raise InputError(
-                f"an array of the role {label.role} has the shape {leaf.shape[1:]}, and Muon orthogonalizes matrices",
-                setting="optimizer",
-                value="muon",
-                remedy="use another optimizer",
-            )
-        out = inner.pop(label.fan_out_axis)
-        return MuonDimensionNumbers(tuple(inner), (out,))
-
-    def kind(label: LeafScaling) -> str:
-        return "vector" if label.role.is_bias or label.role.is_norm else "matrix"
-
-    kinds = jax.tree.map(kind, labels)
-    matrices = scale_by_muon(eps=epsilon, weight_dimension_numbers=lambda updates: _mapped(axes, labels, updates))
-    return optax.partition({"matrix": matrices, "vector": _adam(labels, epsilon=epsilon)}, lambda _: kinds)
-
-
-TRANSFORMS: dict[str, Callable[..., optax.GradientTransformation]] = {
-    "sgd": _sgd,
-    "adam": _adam,
-    "lion": _lion,
-    "rmsprop": _rmsprop,
-    "muon": _muon,
-}
-SCHEDULES = ("constant", "linear", "cosine")
-
-
-def schedule(kind: str, steps: int, warmup: int = 0) -> optax.Schedule:
-    """The factor on the base rate at each step.
-
-    **Arguments:** `kind`: after the warm-up `"constant"`, or decayed to 0 by `"linear"` or `"cosine"`; `steps`: in all;
-    `warmup`: first steps over which the factor rises, 1/w at the first of w and 1 after the last.
-
-    **Raises:** `InputError` for an unknown kind, and a warm-up that is negative or leaves no step.
-    """
-    if isinstance(warmup, bool) or not isinstance(warmup, int) or not 0 <= warmup < max(steps, 1):
-        remedy = f"it must be a whole number from 0 to {max(steps, 1) - 1}, below the number of steps"
-        raise InputError(f"warmup is {warmup!r}", setting="warmup", value=warmup, remedy=remedy)
-    rest = steps - warmup
-    makers = {
-        "constant": lambda: optax.constant_schedule(1.0),
-        "linear": lambda: optax.linear_schedule(1.0, 0.0, rest),
-        "cosine": lambda: optax.cosine_decay_schedule(1.0, rest),
-    }
-    if kind not in makers:
-        raise unknown("schedule", kind, makers)
-    after = makers[kind]()
-    if not warmup:
-        return after
-    # The first step is made at 1/w, not at 0, where nothing would move.
-    rising = optax.linear_schedule(1.0 / warmup, 1.0 + 1.0 / warmup, warmup)
-    return optax.join_schedules([rising, after], [warmup])

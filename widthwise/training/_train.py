@@ -21,7 +21,8 @@ from ..network import Built, Network, with_factors, without_factors
 from ..parameterizations import UpdateRule
 from ._checkpoint import load_checkpoint, save_checkpoint, set_aside_if_damaged
 from ._examples import Examples, batches_per_epoch, epoch_order, evaluate, examples, streams, with_statistics
-from ._optimizer import chosen_update, schedule
+from ._optimizer import chosen_update
+from ._schedule import schedule
 from ._sharding import beside, gathered, split, together
 from ._step import TrainState, init_learner, leaves_steps, make_step, sampled, scan_steps, start
 
