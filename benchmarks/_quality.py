@@ -66,7 +66,8 @@ def trained(built: Built, steps: int, spec: str, rate: float) -> tuple[Built, di
         rows = slice((index % whole) * BATCH, (index % whole + 1) * BATCH)
         stepper.batch = Batch(jnp.asarray(x[rows]), jnp.asarray(y[rows]))
         stepper()
-    weights = [np.asarray(leaf) for leaf in jax.tree.leaves(stepper.arrays.learner.network)]
+    trained = eqx.filter(stepper.arrays.learner.network, eqx.is_inexact_array)
+    weights = [np.asarray(leaf) for leaf in jax.tree.leaves(trained)]
     metrics = {name: float(value) for name, value in stepper.metrics.items()}
     return _cases.with_weights(built, weights), metrics
 

@@ -11,6 +11,12 @@ from widthwise.parameterizations import NAMES
 CHECK = "check --algorithm bp --depth 3 --json out.json "
 
 
+def split(result):
+    """The lines of states, and those of what one role's weights do alone."""
+    own = [line for line in result["lines"] if line["quantity"].endswith("weights")]
+    return [line for line in result["lines"] if line not in own], own
+
+
 def test_check_passes_a_right_table(cli, loaded):
     code, out, err = cli(CHECK + "--parameterization mup --widths 128 512 --seeds 16")
     result = loaded("out.json")
@@ -19,10 +25,12 @@ def test_check_passes_a_right_table(cli, loaded):
     assert result["output_precision"] is None
     assert result["rate"] > 0
     # theory.md A4: at r = 1/2 everything moves as M^0.
-    assert [line["expected"] for line in result["lines"]] == [0.0, 0.0, 0.0]
-    assert [line["predicted"] for line in result["lines"]] == [0.0, 0.0, 0.0]
-    assert all(abs(line["slope"]) <= max(0.05, 2 * line["se"]) and line["se"] <= 0.03 for line in result["lines"])
-    assert all(line["movement_min"] >= 0.01 for line in result["lines"])
+    lines, own = split(result)
+    for several in (lines, own):
+        assert [(line["expected"], line["predicted"]) for line in several] == [(0.0, 0.0)] * 3
+        assert all(abs(line["slope"]) <= max(0.05, 2 * line["se"]) for line in several)
+    assert all(line["se"] <= 0.03 and line["movement_min"] >= 0.01 for line in lines)
+    assert all(line["se"] <= 0.06 for line in own)
 
 
 def test_check_fails_sp(cli, loaded):
@@ -31,9 +39,13 @@ def test_check_fails_sp(cli, loaded):
     assert code == 1
     assert result["passed"] is False
     # SP, SGD, three layers: theory.md's slopes -1/2, 1/2 and 1 of the two hidden layers and the output.
-    lines = result["lines"]
+    lines, own = split(result)
     assert [line["predicted"] for line in lines] == [-0.5, 0.5, 1.0]
     assert [line["expected"] for line in lines] == [0.0, 0.0, 0.0]
+    # Each role's weights alone: the input's -1/2, a hidden layer's 1/2, the readout's 1.
+    assert {line["quantity"]: line["predicted"] for line in own} == {
+        "input weights": -0.5, "hidden weights": 0.5, "output weights": 1.0
+    }  # fmt: skip
     assert max(abs(line["slope"]) for line in lines) >= 0.4
     assert out.count("FAILED") >= 2
 

@@ -183,6 +183,7 @@ def built_from(build: Any, seed: int) -> Any:
 
 def _result(trained: Any, spec: Run, choosing: Any, rate: float, seed: int) -> dict[str, Any]:
     """What `--json` holds."""
+    import equinox as eqx
     import jax
 
     from ..training import diverged_at, evaluated, examples
@@ -200,7 +201,7 @@ def _result(trained: Any, spec: Run, choosing: Any, rate: float, seed: int) -> d
         "diverged_at_step": diverged_at(trained.history),
         "train_seconds": trained.train_seconds,
         "compile_seconds": trained.compile_seconds,
-        "parameters": sum(leaf.size for leaf in jax.tree.leaves(network)),
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(network, eqx.is_inexact_array))),
         "cosine_to_backprop": {
             "all": _median(history.get("cosine")),
             "layer_min": _median(history.get("cosine_layer_min")),

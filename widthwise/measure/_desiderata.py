@@ -210,10 +210,11 @@ def _gradients(algorithm: AbstractAlgorithm, learner: Learner, batch: Batch, key
 @eqx.filter_jit
 def _flow(network: Network, updates: Network, batch: Batch) -> dict[str, Float[Array, "seeds layers"]]:
     """What an update does to every representation, a seed after the other."""
-    arrays, static = eqx.partition(network, eqx.is_array)
+    arrays, fixed = eqx.partition(network, eqx.is_array)
 
     def one(row: tuple[Any, Any, Batch]) -> dict[str, Array]:
-        weights, update, (x, y) = row
+        held, update, (x, y) = row
+        weights, static = eqx.partition(eqx.combine(held, fixed), eqx.is_inexact_array)
         states, moved = jax.jvp(lambda w: forward(eqx.combine(w, static), x), (weights,), (update,))
         seen = inputs(x, states[:-1])
 
