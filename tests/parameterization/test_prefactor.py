@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,6 +26,13 @@ def built_of(name, settings, *, optimizer="sgd", width=24):
     return maker(4, width, 2, depth=4, table=table, key=KEY, bias=True)
 
 
+def weights_of(built):
+    """The trainable arrays as a list, and the network again from such a list."""
+    weights, fixed = eqx.partition(built.network, eqx.is_inexact_array)
+    leaves, tree = jax.tree.flatten(weights)
+    return leaves, lambda leaves: eqx.combine(jax.tree.unflatten(tree, leaves), fixed)
+
+
 def stepped(built, *, rate, steps, epsilon=1e-8):
     """The network after some steps of backprop."""
     transform = optimizer(built, epsilon=epsilon)
@@ -39,21 +47,16 @@ def stepped(built, *, rate, steps, epsilon=1e-8):
 def test_sgd_is_the_network_over_gamma_0_at_rates_times_its_square(name, settings, gamma_0):
     """theory.md's table: out / γ, lr = η γ²; here on the network of prefactor 1, by plain differentiation."""
     built, rate = built_of(name, settings), 0.02
-    network, scales = built.network, built.scalings
+    (leaves, whole), scales = weights_of(built), jax.tree.leaves(built.scalings)
 
-    def loss(network):
-        return jnp.mean(ww.mse(network(X) / gamma_0, Y))
+    def loss(leaves):
+        return jnp.mean(ww.mse(whole(leaves)(X) / gamma_0, Y))
 
     for _ in range(3):
-        leaves, tree = jax.tree.flatten(network)
-        slopes = jax.tree.leaves(jax.grad(loss)(network))
-        leaves = [
-            w - rate * gamma_0**2 * label.rate * g
-            for w, g, label in zip(leaves, slopes, jax.tree.leaves(scales), strict=True)
-        ]
-        network = jax.tree.unflatten(tree, leaves)
+        slopes = jax.grad(loss)(leaves)
+        leaves = [w - rate * gamma_0**2 * one.rate * g for w, g, one in zip(leaves, slopes, scales, strict=True)]
     found = stepped(built_of(name, settings | {"gamma_0": gamma_0}), rate=rate, steps=3)
-    np.testing.assert_allclose(found(X), network(X) / gamma_0, rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(found(X), whole(leaves)(X) / gamma_0, rtol=1e-11, atol=1e-13)
 
 
 @pytest.mark.parametrize(("kind", "power"), [("sgd", 2), ("adam", 1)])
@@ -128,18 +131,17 @@ def test_optax_agrees_on_adam():
     """Adam on f / γ_0 with γ_0 times the rates, and ε over γ_0, is Adam here: its steps know no scale of gradients."""
     gamma_0, rate, epsilon = 3.0, 1e-3, 1e-6
     built = built_of("mup", {}, optimizer="adam")
-    network = built.network
-    leaves, tree = jax.tree.flatten(network)
+    leaves, whole = weights_of(built)
     labels = jax.tree.leaves(built.scalings)
     rules = [optax.adam(rate * gamma_0 * one.rate, eps=epsilon * one.epsilon / gamma_0) for one in labels]
     memories = [rule.init(leaf) for rule, leaf in zip(rules, leaves, strict=True)]
-    slope = jax.grad(lambda net: jnp.mean(ww.mse(net(X) / gamma_0, Y)))
+    slope = jax.grad(lambda leaves: jnp.mean(ww.mse(whole(leaves)(X) / gamma_0, Y)))
     for _ in range(3):
-        slopes = jax.tree.leaves(slope(jax.tree.unflatten(tree, leaves)))
+        slopes = slope(leaves)
         with jax.numpy_dtype_promotion("standard"):
             pairs = [rule.update(g, m) for rule, g, m in zip(rules, slopes, memories, strict=True)]
         memories = [memory for _, memory in pairs]
         leaves = [leaf + update for leaf, (update, _) in zip(leaves, pairs, strict=True)]
-    expected = jax.tree.unflatten(tree, leaves)(X) / gamma_0
+    expected = whole(leaves)(X) / gamma_0
     found = stepped(built_of("mup", {"gamma_0": gamma_0}, optimizer="adam"), rate=rate, steps=3, epsilon=epsilon)
     np.testing.assert_allclose(found(X), expected, rtol=1e-9, atol=1e-11)

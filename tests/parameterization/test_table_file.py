@@ -134,7 +134,7 @@ def replaced(payload, value, *path):
         (without(by_hand(), "roles", "hidden"), "role", "hidden"),
         (replaced(by_hand(), 2, "schema_version"), "schema version", 2),
         (replaced(by_hand(), "ff", "algorithm"), "algorithm", "ff"),
-        (replaced(by_hand(), "lion", "optimizer"), "optimizer", "lion"),
+        (replaced(by_hand(), "lions", "optimizer"), "optimizer", "lions"),
         (replaced(by_hand(), "half", "output_loss"), "output_loss", "half"),
         (replaced(by_hand(), "l1", "weight_decay_kind"), "weight_decay_kind", "l1"),
         (replaced(by_hand(), 0, "base", "width"), "base size", 0),
