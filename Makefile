@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := --data digits --network mlp --depth 3 --activation tanh --algorithm pc --parameterization sp mup \
-	--optimizer sgd --relaxation error --iterations 12 --widths 64 128 256 512 --log2-rates -5 2 0.5 \
-	--seeds 3 --steps 40 --batch-size 64 --out runs/demo
+	--gamma-bar -1 --optimizer sgd --relaxation error --iterations 12 --widths 128 256 512 --log2-rates -5 2 0.5 \
+	--seeds 6 --steps 40 --batch-size 64 --out runs/demo
 
 .PHONY: demo test faults lint types bench peers mutants clean
 

@@ -11,9 +11,8 @@ import numpy as np
 from jaxtyping import Array
 
 from ._errors import InputError
+from ._numbers import whole_number
 
-# Of iterations: what a counter of 32 bits holds.
-MOST = 2**31
 # Of numbers whose squares float32 holds.
 LEAST, LARGEST = (float(end) ** 0.5 for end in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
 NUMBERS = numbers.Real | np.ndarray | jax.Array
@@ -23,17 +22,7 @@ def at_least_one(name: str, why: str = "without inference the hidden layers woul
     """A converter for whole numbers of at least 1, which a counter holds; `why` 0 is none."""
 
     def convert(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            reason = f"; {why}" if value == 0 else ""
-            raise InputError(
-                f"{name} is {value!r}",
-                setting=name,
-                value=value,
-                remedy=f"it must be a whole number of at least 1{reason}",
-            )
-        if value >= MOST:
-            raise InputError(f"{name} is {value}", setting=name, value=value, remedy="it must be below 2^31")
-        return value
+        return whole_number(name, value, remedy=f"it must be a whole number of at least 1; {why}" if value == 0 else "")
 
     return convert
 

@@ -102,7 +102,7 @@ def test_report_stays_as_it_was_where_the_payload_is_damaged(cli, refuse, loaded
     (here / "run" / "transfer.json").write_text(json.dumps(old))
     assert cli("report run --out old.html")[0] == 0
     assert (here / "old.html").read_text() == page
-    broken = [json.dumps(stored | {"schema_version": 3}), json.dumps(stored)[:200], "[]", "nan"]
+    broken = [json.dumps(stored | {"schema_version": 4}), json.dumps(stored)[:200], "[]", "nan"]
     broken += [json.dumps({key: stored[key] for key in stored if key != name}) for name in ("curves", "summary")]
     broken += [json.dumps(stored | {name: [1]}) for name in ("curves", "summary", "tables", "settings", "versions")]
     for content in broken:
@@ -110,6 +110,27 @@ def test_report_stays_as_it_was_where_the_payload_is_damaged(cli, refuse, loaded
         refuse("report run", "sweep file", "run/transfer.json")
         assert (here / "run" / "report.html").read_text() == page
     refuse("report run --out empty", "--out", "empty")
+
+
+def test_a_sweep_of_an_earlier_version_is_judged_by_its_runs(cli, loaded, here):
+    """Schema 2 told the cost of rates that nobody ran: of its runs the smallest size's best grid rate is compared."""
+    names = {"algorithm": "bp", "parameterization": "mup", "optimizer": "sgd", "depth": 3}
+    curves = [
+        names
+        | {"width": width, "log2_rate": rate, "seed": seed, "diverged": False}
+        | {"final_loss": 0.1 * 2 ** (0.1 * (rate + 2.2) ** 2)}
+        for width in (64, 128)
+        for seed in (0, 1)
+        for rate in (-4.0, -3.0, -2.0, -1.0)
+    ]
+    old = names | {"axis": "width", "at": None, "sizes": [64, 128], "regret": 9.0, "transfers": False}
+    payload = {"schema_version": 2, "curves": curves, "summary": [old]}
+    (here / "old").mkdir()
+    (here / "old" / "transfer.json").write_text(json.dumps(payload))
+    code, out, _ = cli("report old --figures svg --json verdicts.json")
+    assert code == 0
+    assert "the best grid rate at width 64 (−2.00 in log₂) costs" in out
+    assert [verdict["transfers"] for verdict in loaded("verdicts.json")] == [True]
 
 
 def test_check_desiderata(cli, loaded):

@@ -37,7 +37,8 @@ def test_speed_leaves_out_what_was_read_back(monkeypatch):
     clock = iter([100.0, 100.0, 104.0, 110.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     bar = Bar()
-    tell = runs_told(bar, total=50, already=20)
+    bar.total = 50
+    tell = runs_told(bar, already=20)
     for part in (rows(20, 1), rows(8), rows(22, 2)):
         tell(part)
     counts, texts = zip(*bar.told, strict=True)

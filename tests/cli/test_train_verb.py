@@ -43,17 +43,13 @@ def test_image_size(cli, loaded):
     assert loaded("out.json")["spec"]["image_size"] == 4
 
 
-def test_validation_trains_on_the_rest_and_judges_the_last(cli, loaded):
+def test_validation_trains_on_the_rest_and_judges_what_was_held_out(cli, loaded):
     assert cli(TRAIN + "--validation 10 --seed 0 --base-width 8")[0] == 0
     result = loaded("out.json")
-    data = ww.data.load("ok.npz")
-    kept = {"x_train": data.x_train[:30], "y_train": data.y_train[:30], "classes": 3}
+    final, choosing = ww.data.load("ok.npz").with_validation(10)
+    assert (len(final.x_train), len(choosing.x_test)) == (30, 10)
     table = ww.parameterization("mup", base_width=8)
-    for name, x, y in (
-        ("test_accuracy", data.x_test, data.y_test),
-        ("validation_accuracy", data.x_train[30:], data.y_train[30:]),
-    ):
-        judged = type(data)(name="by hand", x_test=x, y_test=y, **kept)
+    for name, judged in (("test_accuracy", final), ("validation_accuracy", choosing)):
         assert result[name] == api(table, judged).test_accuracy, name
 
 

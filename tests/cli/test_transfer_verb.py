@@ -47,20 +47,23 @@ def test_equals_the_python_api_over_depths(cli, loaded):
 def untrained(monkeypatch):
     """Runs that only build their network, and whose loss is a function of its shape and the rate."""
 
-    def run_group(group, data, training, log2_rates, seeds, *, on_runs):
+    def group_runner(group, data, training, seeds):
         built = eqx.filter_eval_shape(group.build, jax.random.key(0))
         width, depth = built.network.segments[-1].stages.linear.weight.shape[-1], built.network.depth
         measured = {"diverged": False, "residual_median": None, "iterations_median": None}
-        members = group.members(log2_rates, seeds)
-        losses = [1 + (one.log2_rate + width / depth) ** 2 + (one.log2_activity_rate or 0) ** 2 for one in members]
-        rows = [
-            group.described() | one._asdict() | measured | {"final_loss": loss}
-            for one, loss in zip(members, losses, strict=True)
-        ]
-        on_runs(rows)
-        return rows
 
-    monkeypatch.setattr("widthwise.sweep._run_sweep.run_group", run_group)
+        def run(members, on_runs):
+            losses = [1 + (one.log2_rate + width / depth) ** 2 + (one.log2_activity_rate or 0) ** 2 for one in members]
+            rows = [
+                group.described() | one._asdict() | measured | {"final_loss": loss}
+                for one, loss in zip(members, losses, strict=True)
+            ]
+            on_runs(rows)
+            return rows
+
+        return run
+
+    monkeypatch.setattr("widthwise.sweep._run_sweep.group_runner", group_runner)
 
 
 def test_equals_the_python_api_over_both_rates(cli, refuse, loaded, here, untrained):

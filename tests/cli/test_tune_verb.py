@@ -88,7 +88,7 @@ def test_the_same_command_goes_on(cli, refuse, loaded, here):
 @pytest.mark.parametrize(("passes", "code"), [(True, 0), (False, 1)])
 def test_the_exit_code_is_the_verdict(cli, tuned, monkeypatch, passes, code):
     fixed = {"tuned_at": "width 4, depth 2", "rows": [{"passes": passes}]}
-    monkeypatch.setattr("widthwise.cli._transfer._verified", lambda curves, tuned: fixed)
+    monkeypatch.setattr("widthwise.cli._transfer._verified", lambda curves, tuned, select: fixed)
     tuned()
     assert cli("transfer --verify tuned.json --widths 8 --seeds 1")[0] == code
 

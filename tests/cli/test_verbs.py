@@ -85,13 +85,14 @@ def test_transfer(cli, refuse, loaded, here):
     groups = [(row["parameterization"], row["width"]) for row in payload["curves"]]
     assert groups == [(name, width) for name in ("sp", "mup") for width in (8, 12) for _ in range(6)]
     curve = (
-        "algorithm parameterization optimizer width depth gamma_bar output_precision log2_rate log2_activity_rate seed "
-        "final_loss diverged residual_median iterations_median"
+        "algorithm parameterization optimizer width depth gamma_bar output_precision log2_rate log2_activity_rate "
+        "tuned seed first_loss final_loss train_accuracy test_loss test_accuracy diverged residual_median "
+        "iterations_median"
     )
     assert all(set(row) == set(curve.split()) for row in payload["curves"])
     summary = (
         "sizes optimum_log2 optimum_se at_cliff at_edge largest_stable_log2 drift_octaves_per_doubling drift_se "
-        "stable_drift regret transfers algorithm parameterization optimizer axis"
+        "stable_drift cost cost_se verdict transfers algorithm parameterization optimizer axis"
     )
     assert all(set(row) >= set(summary.split()) for row in payload["summary"])
     assert [row["parameterization"] for row in payload["summary"]] == ["sp", "mup"]

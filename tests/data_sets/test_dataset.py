@@ -43,7 +43,8 @@ def test_bytes_stay_bytes_and_share_memory():
     data = valid(x_train=x)
     assert data.x_train.dtype == np.uint8
     assert np.shares_memory(data.x_train, x)
-    assert np.shares_memory(data.first(2).x_train, x)
+    assert np.shares_memory(data.first(6).x_train, x)
+    assert data.first(2).x_train.dtype == np.uint8
 
 
 def test_bytes_on_disk_stay_there(tmp_path):
@@ -51,7 +52,6 @@ def test_bytes_on_disk_stay_there(tmp_path):
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     data = valid(x_train=mapped)
     assert np.shares_memory(data.x_train, mapped)
-    assert np.shares_memory(data.first(2).x_train, mapped)
 
 
 def test_arrays_are_read_only_but_the_callers_are_not():
@@ -117,12 +117,40 @@ def test_digest_sees_where_one_array_ends_and_the_next_begins():
 
 
 def test_first():
-    data = valid()
-    np.testing.assert_array_equal(data.first(2).x_train, data.x_train[:2])
-    np.testing.assert_array_equal(data.first(2).y_train, data.y_train[:2])
-    np.testing.assert_array_equal(data.first(2).x_test, data.x_test)
+    data = valid(x_train=np.arange(24, dtype=np.uint8).reshape(6, 4))
+    two = data.first(2)
+    rows = [data.x_train.tolist().index(row) for row in two.x_train.tolist()]
+    # In the order in which they were, each with its own label.
+    assert rows == sorted(set(rows))
+    np.testing.assert_array_equal(two.y_train, data.y_train[rows])
+    np.testing.assert_array_equal(two.x_test, data.x_test)
     assert data.first(6).digest == data.digest
-    assert data.first(2).digest != data.digest
+    assert two.digest != data.digest
+
+
+@pytest.mark.parametrize("order", ["mixed", "sorted", "backwards"])
+def test_every_class_has_its_share_whatever_the_order(order):
+    """Of 60, 30 and 10 of 100 examples any n hold the same shares, to the nearest one."""
+    labels = np.repeat([0, 1, 2], [60, 30, 10])
+    mixed, backwards = np.random.default_rng(5).permutation(100), np.arange(99, -1, -1)
+    rows = {"mixed": mixed, "sorted": np.arange(100), "backwards": backwards}
+    y = labels[rows[order]]
+    x = np.arange(400, dtype=np.float32).reshape(100, 4)
+    data = valid(x_train=x, y_train=y, x_test=x, y_test=y)
+    for count in (10, 50, 90):
+        drawn = np.bincount(data.first(count).y_train, minlength=3)
+        assert abs(drawn - count * np.array([0.6, 0.3, 0.1])).max() <= 1
+        final, choosing = data.with_validation(count)
+        held = np.bincount(choosing.y_test, minlength=3)
+        np.testing.assert_array_equal(held + np.bincount(final.y_train, minlength=3), [60, 30, 10])
+        assert abs(held - count * np.array([0.6, 0.3, 0.1])).max() <= 1
+
+
+def test_fewer_examples_are_among_more():
+    x = np.arange(400, dtype=np.float32).reshape(100, 4)
+    data = valid(x_train=x, y_train=np.arange(100) % 3, x_test=x, y_test=np.arange(100) % 3)
+    few, many = ({*map(tuple, data.first(count).x_train.tolist())} for count in (20, 70))
+    assert few < many
 
 
 @pytest.mark.parametrize("examples", [0, -1, 7])
@@ -132,14 +160,15 @@ def test_first_out_of_range(examples):
 
 
 def test_validation_is_held_out_and_shared_by_neither_training_set():
-    data = valid()
+    data = valid(x_train=np.arange(24, dtype=np.uint8).reshape(6, 4))
     final, choosing = data.with_validation(2)
+    kept, held = ([data.x_train.tolist().index(row) for row in x.tolist()] for x in (final.x_train, choosing.x_test))
+    assert sorted(kept + held) == list(range(6))
     for part in (final, choosing):
-        np.testing.assert_array_equal(part.x_train, data.x_train[:4])
-        np.testing.assert_array_equal(part.y_train, data.y_train[:4])
+        np.testing.assert_array_equal(part.x_train, data.x_train[kept])
+        np.testing.assert_array_equal(part.y_train, data.y_train[kept])
     np.testing.assert_array_equal(final.x_test, data.x_test)
-    np.testing.assert_array_equal(choosing.x_test, data.x_train[4:])
-    np.testing.assert_array_equal(choosing.y_test, data.y_train[4:])
+    np.testing.assert_array_equal(choosing.y_test, data.y_train[held])
 
 
 @pytest.mark.parametrize("count", [0, -1, 6, 7])

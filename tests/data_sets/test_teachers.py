@@ -42,8 +42,8 @@ def test_mlp_teacher_of_depth_one_is_linear_and_a_deeper_one_is_not():
 @pytest.mark.parametrize("noise", [0.0, 0.3])
 def test_more_examples_extend_the_fewer(noise):
     few, many = linear_teacher(8, 2, 20, noise=noise), linear_teacher(8, 2, 60, noise=noise)
-    np.testing.assert_array_equal(few.x_train, many.first(20).x_train)
-    np.testing.assert_allclose(few.y_train, many.first(20).y_train, rtol=1e-5)
+    np.testing.assert_array_equal(few.x_train, many.x_train[:20])
+    np.testing.assert_allclose(few.y_train, many.y_train[:20], rtol=1e-5)
     np.testing.assert_array_equal(few.x_test, many.x_test)
     np.testing.assert_array_equal(few.y_test, many.y_test)
 

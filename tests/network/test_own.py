@@ -66,13 +66,10 @@ def test_rates_and_scales_follow_the_table_in_any_gauge(gauge, optimizer):
     """theory.md A1, muP: b = (0, 1/2, 1), c = (-1, 0, 1) for SGD, (0, 1, 1) for Adam; at four times the base."""
     table = parameterization("mup", base_width=16, gauge=gauge, optimizer=optimizer)
     wide, base = (built(width, table) for width in (64, 16))
-    labels = {leaf.role: leaf for leaf in jax.tree.leaves(wide.scalings)}
-    rates = (
-        {"input": 4, "hidden": 1, "output": 1 / 4}
-        if optimizer == "sgd"
-        else {"input": 1, "hidden": 1 / 4, "output": 1 / 4}
-    )
-    assert {role: labels[role].rate for role in rates} == pytest.approx(rates)
+    leaves = [leaf for leaf in jax.tree.leaves(wide.scalings) if leaf.role in ("input", "hidden", "output")]
+    # SGD's rate of a hidden array takes its own fan-out over its own fan-in: 2 on the way up, 1/2 on the way down.
+    rates = [4, 2, 1 / 2, 1 / 4] if optimizer == "sgd" else [1, 1 / 4, 1 / 4, 1 / 4]
+    assert [leaf.rate for leaf in leaves] == pytest.approx(rates)
 
     def scale(network, index):
         weight = jax.tree.leaves(network.segments[index])[0]
@@ -198,3 +195,181 @@ def test_it_trains_and_transfers():
     # Predicting zero has the loss 1/2; a rate 64 times too small learns nothing, at either width.
     for width in (16, 32):
         assert losses[width, -6] < 0.3 < 0.4 < losses[width, -12]
+
+
+class Row(eqx.Module):
+    """x W: fan-in first, as Flax, Haiku and plain JAX have it."""
+
+    w: jax.Array
+
+    def __init__(self, fan_in, fan_out, key):
+        self.w = jax.random.normal(key, (fan_in, fan_out)) / np.sqrt(fan_in)
+
+    def __call__(self, x):
+        return x @ self.w
+
+
+class Column(Row):
+    """W x: fan-out first, as Equinox has it."""
+
+    def __init__(self, fan_in, fan_out, key):
+        super().__init__(fan_in, fan_out, key)
+        self.w = self.w.T
+
+    def __call__(self, x):
+        return self.w @ x
+
+
+class Several(eqx.Module):
+    """Layers one after the other in one stage, with tanh between."""
+
+    layers: list
+
+    def __call__(self, x):
+        for layer in self.layers[:-1]:
+            x = jnp.tanh(layer(x))
+        return self.layers[-1](x)
+
+
+@pytest.mark.parametrize("kind", [Row, Column])
+@pytest.mark.parametrize("out_size", [1, 3])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "muon"])
+def test_every_array_has_its_own_size_whatever_its_order(kind, out_size, optimizer):
+    """An encoder of two layers, a hidden one and a head of two: the same rates as those layers have in `mlp`."""
+
+    def family(width, key):
+        keys = jax.random.split(key, 5)
+        first = Several([kind(8, width, keys[0]), kind(width, width, keys[1])])
+        head = Several([kind(width, width, keys[3]), kind(width, out_size, keys[4])])
+        return [first, kind(width, width, keys[2]), head]
+
+    table = parameterization("mup", base_width=16, optimizer=optimizer)
+    for width in (16, 64):
+        found = jax.tree.leaves(own_network(family, 8, width, table=table, key=jax.random.key(0)).scalings)
+        ours = jax.tree.leaves(mlp(8, width, out_size, depth=5, table=table, key=jax.random.key(0)).scalings)
+        first, hidden, last = ours
+        assert [leaf.role for leaf in found] == [one.role for one in (first, hidden, hidden, hidden, last)]
+        assert [leaf.rate for leaf in found] == pytest.approx([one.rate for one in (first, *[hidden] * 3, last)])
+        # Of one output no cotangent tells which side of the head's square matrix is which, and nothing asks.
+        if out_size > 1:
+            assert [leaf.fan_out_axis for leaf in found] == [int(kind is Row)] * 5
+
+
+class LowRank(eqx.Module):
+    """x + U V x with U (width, 4) and V (4, width): which of both reads, only the product says."""
+
+    up: jax.Array
+    down: jax.Array
+
+    def __call__(self, x):
+        return x + self.up @ jnp.tanh(self.down @ x)
+
+
+class Tied(eqx.Module):
+    w: jax.Array
+
+    def __call__(self, x):
+        return self.w.T @ jnp.tanh(self.w @ x)
+
+
+class VectorReadout(eqx.Module):
+    w: jax.Array
+
+    def __call__(self, x):
+        return jnp.sum(self.w * x, keepdims=True)
+
+
+class Gained(eqx.Module):
+    """A gain before a readout of one output: both vectors grow, and only one of them is the readout."""
+
+    gain: jax.Array
+    w: jax.Array
+
+    def __call__(self, x):
+        return self.w @ (self.gain * x)
+
+
+class Kernel(eqx.Module):
+    """A convolution of a signal with taps first, (taps, in, out)."""
+
+    w: jax.Array
+
+    def __call__(self, x):
+        return jnp.einsum("kio,i->o", self.w, x)
+
+
+def ended_by(make_last, out_size=1):
+    def family(width, key):
+        return [Column(8, width, key), make_last(width)]
+
+    return family
+
+
+def test_a_vector_readout_is_a_readout():
+    found = own_network(ended_by(lambda n: VectorReadout(jnp.ones(n))), 8, 64, table=MUP, key=jax.random.key(0))
+    ours = mlp(8, 64, 1, depth=2, table=MUP, key=jax.random.key(0))
+    assert [leaf.role for leaf in jax.tree.leaves(found.scalings)] == ["input", "output"]
+    assert [leaf.rate for leaf in jax.tree.leaves(found.scalings)] == pytest.approx(
+        [leaf.rate for leaf in jax.tree.leaves(ours.scalings)]
+    )
+
+
+def test_a_gain_beside_a_readout_stays_a_gain():
+    family = ended_by(lambda n: Gained(jnp.ones(n), jnp.ones((1, n))))
+    found = own_network(family, 8, 64, table=MUP, key=jax.random.key(0))
+    assert [leaf.role for leaf in jax.tree.leaves(found.scalings)] == ["input", "hidden_bias", "output"]
+
+
+@pytest.mark.parametrize(
+    ("middle", "value"),
+    [
+        (lambda n: LowRank(jnp.ones((n, 4)), jnp.ones((4, n))), "1.down"),
+        (lambda n: Tied(jnp.ones((2 * n, n))), "1.w"),
+        (lambda n: Kernel(jnp.ones((3, n, n))), "1.w"),
+    ],
+    ids=["low rank", "tied", "taps first"],
+)
+def test_what_neither_widths_nor_a_derivative_tell_is_asked(middle, value):
+    def family(width, key):
+        return [Column(8, width, key), middle(width), Column(width, 3, key)]
+
+    with refused("array", value):
+        own_network(family, 8, 32, table=MUP, key=jax.random.key(0))
+
+
+class Stopped(eqx.Module):
+    w: jax.Array
+    fixed: jax.Array
+
+    def __call__(self, x):
+        return jnp.tanh(self.w @ x) + jax.lax.stop_gradient(self.fixed) @ x
+
+
+def test_frozen_arrays_neither_learn_nor_decay():
+    def family(width, key):
+        keys = jax.random.split(key, 3)
+        w, fixed = (jax.random.normal(one, (width, width)) / np.sqrt(width) for one in keys[:2])
+        return [Column(8, width, keys[0]), Stopped(w, fixed), Column(width, 3, keys[2])]
+
+    table = parameterization("mup", base_width=16, optimizer="adam")
+    for frozen in ((), ("0.w",)):
+        made = own_network(family, 8, 32, table=table, key=jax.random.key(0), frozen=frozen)
+        x = np.random.default_rng(0).normal(size=(32, 8))
+        data = ww.data.Dataset("toy", x, x[:, :3].copy(), x, x[:, :3].copy())
+        trained = ww.train(made, ww.Backprop(), data, rate=0.01, steps=3, batch_size=8, weight_decay=0.1)
+        before, after = (
+            jax.tree.leaves(eqx.filter(net, eqx.is_inexact_array)) for net in (made.network, trained.network)
+        )
+        moved = [bool((a != b).any()) for a, b in zip(before, after, strict=True)]
+        assert moved == [not frozen, True, False, True]
+    with refused("array in frozen", "0.wieght"):
+        own_network(family, 8, 32, table=table, key=jax.random.key(0), frozen=["0.wieght"])
+
+
+def test_a_law_of_depth_without_branches_is_refused():
+    with refused("table", "mupc"):
+        built(table=parameterization("mupc"))
+    roles = {f"{stage}.{name}.weight": "branch" for stage in (1, 2) for name in ("up", "down")}
+    assert "branch" in [
+        leaf.role for leaf in jax.tree.leaves(built(table=parameterization("mupc"), roles=roles).scalings)
+    ]

@@ -38,14 +38,21 @@ def rule(
                 | {"final_loss": None if lost else loss(rate, best) * spread, "residual_median": 3e-3}
                 for seed, spread in enumerate(SPREAD)
             ]
-    many = len(sizes)
+    many, tuned = len(sizes), optima[0]
+    lost = [last is None or tuned > last for last in stable]
+    cost = [None if dead else loss(tuned, best) / FLOOR - 1 for best, dead in zip(optima, lost, strict=True)]
+    holds = not any(lost) and all(one is not None and one <= 0.05 for one in cost)
     summary = name | {
         "axis": axis, "sizes": [*sizes], "optimum_log2": optima, "optimum_se": [0.1] * many,
         "at_cliff": [False] * many, "at_edge": [False] * many, "largest_stable_log2": stable,
         "best_loss": [FLOOR] * many, "residual_at_optimum": [3e-3 * 2**i for i in range(many)],
         "curvature_at_optimum": [12.5] * many, "cosine_to_backprop_at_optimum": [0.98] * many,
         "drift_octaves_per_doubling": drift, "drift_se": 0.05, "stable_drift": drift,
-        "regret": loss(optima[0], optima[-1]) / FLOOR - 1, "transfers": abs(drift) < 0.25,
+        "stable_open": [False] * many, "tuned_log2": tuned, "tuned_on_grid": False, "cost": [None, *cost[1:]],
+        "cost_se": [None, *([0.004] * (many - 1))], "cost_diverged": [None, *(3 * dead for dead in lost[1:])],
+        "cost_of": "loss", "seeds": 3, "seeds_to_decide": None, "transfers_from": sizes[0] if holds else None,
+        "extrapolated": [], "why": [], "decided": True, "transfers": holds and many > 1,
+        "verdict": "nothing to compare" if many < 2 else "transfers" if holds else "does not transfer",
     }  # fmt: skip
     return {"summary": summary, "curves": curves}
 
@@ -86,10 +93,11 @@ def table(name: str) -> dict[str, Any]:
 def diverged(rule: dict[str, Any]) -> dict[str, Any]:
     """The same rule where every run diverged."""
     many = len(rule["summary"]["sizes"])
-    nothing = dict.fromkeys(("drift_octaves_per_doubling", "drift_se", "stable_drift", "regret"))
-    per_size = ("optimum_log2", "optimum_se", "largest_stable_log2", "best_loss", "residual_at_optimum")
+    nothing = dict.fromkeys(("drift_octaves_per_doubling", "drift_se", "stable_drift", "tuned_log2"))
+    per_size = ("optimum_log2", "optimum_se", "largest_stable_log2", "best_loss", "residual_at_optimum", "cost")
+    undecided = {"transfers": False, "decided": False, "verdict": "not decided", "why": ["no optimum"]}
     return {
-        "summary": rule["summary"] | nothing | {key: [None] * many for key in per_size} | {"transfers": False},
+        "summary": rule["summary"] | nothing | {key: [None] * many for key in per_size} | undecided,
         "curves": [run | {"diverged": True, "final_loss": None} for run in rule["curves"]],
     }
 

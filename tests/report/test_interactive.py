@@ -73,7 +73,10 @@ def test_drift_tells_its_error():
     panels = drawings(payload())["drift"]
     assert [panel.layout["title"]["text"] for panel in panels] == ["best rate", "largest stable rate"]
     names = [html.unescape(trace["name"]) for trace in panels[0].data]
-    assert names == ["PC, muP, SGD: +0.07 ± 0.05 per doubling", "PC, SP, SGD: −1.10 ± 0.05 per doubling"]
+    assert names == [
+        "PC, muP, SGD: +0.07 ± 0.05 octave per doubling",
+        "PC, SP, SGD: −1.10 ± 0.05 octave per doubling",
+    ]
     assert panels[0].data[1]["error_y"]["array"] == [0.1] * 4
 
 

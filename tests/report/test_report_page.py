@@ -56,12 +56,12 @@ def test_verdicts_say_how_far_and_at_what_cost():
     # 0.07 octave over three doublings; the loss grows by exp(0.12 · 0.21²).
     cost = 100 * (math.exp(0.12 * 0.21**2) - 1)
     assert mup.sentence == (
-        f"the best rate moves 0.2 octave up over width 64 to 512 (tuned at 64: costs {cost:.1f} % at 512). "
-        "It transfers."
+        f"the rate tuned at width 64 (−4.25 in log₂) costs {cost:.1f} ± 0.4 % at 512. It transfers. The best rate "
+        "moves 0.2 octave up over width 64 to 512 (+0.07 ± 0.05 octave per doubling)."
     )
     assert sp.sentence == (
-        "the best rate moves 3.3 octaves down over width 64 to 512 (tuned at 64: diverges at 512). "
-        "It does not transfer."
+        "the rate tuned at width 64 (−4.25 in log₂) diverges in 3 of 3 seeds at 512. It does not transfer. The best "
+        "rate moves 3.3 octaves down over width 64 to 512 (−1.10 ± 0.05 octave per doubling)."
     )
     assert (mup.transfers, sp.transfers) == (True, False)
 
@@ -70,39 +70,60 @@ def test_verdicts_name_their_limits():
     one = rule("mup", 0.0)
     one["summary"] |= {"at_edge": [True, True, False, False], "at_cliff": [False, False, False, True]}
     (verdict,) = report.verdicts(payload(one))
-    assert (
-        "At 64 and 128 it or the largest stable one lies at the edge of the rates that were run: run more rates."
-        in verdict.sentence
-    )
-    assert "At 512 it is the last rate before divergence." in verdict.sentence
+    assert "At 64 and 128 the best rate is the last that was run: run more rates." in verdict.sentence
+    assert "At 512 a rate next to the best rate diverged." in verdict.sentence
+    one["summary"] |= {"stable_open": [True, False, False, False]}
+    (verdict,) = report.verdicts(payload(one))
+    assert "At 64 stability ends beyond the rates that were run." in verdict.sentence
+
+
+def test_the_cost_that_is_worst_and_what_is_extrapolated_are_said():
+    one = rule("mup", 0.0)
+    beyond = [{"size": 4096, "octaves": 1.0, "cost": 0.123}, {"size": 32768, "octaves": 9.0, "cost": 1e9}]
+    changes = {"cost": [None, 0.02, 0.2, 0.01], "transfers": False, "verdict": "does not transfer"}
+    one["summary"] |= changes | {"transfers_from": 256, "extrapolated": beyond}
+    (verdict,) = report.verdicts(payload(one))
+    assert "costs 1.0 ± 0.4 % at 512 (costs 20.0 ± 0.4 % at 256)." in verdict.sentence
+    assert "It does not transfer. From width 256 on it does." in verdict.sentence
+    assert "Extrapolated, not run: 12 % at 4096 and more than 1000 % at 32768." in verdict.sentence
+    assert "does not transfer:" in report.render(payload(one), "svg")
 
 
 def test_an_optimum_that_rests_at_an_edge_is_not_called_moved():
     one = rule("mup", 0.0)
-    one["summary"] |= {"at_edge": [True] * 4, "transfers": False, "decided": False}
+    undecided = {"verdict": "not decided", "why": ["edge"], "transfers": False, "decided": False}
+    one["summary"] |= undecided | {"at_edge": [True] * 4}
     (verdict,) = report.verdicts(payload(one))
-    assert "Whether it transfers is not decided. At 64, 128, 256 and 512" in verdict.sentence
+    assert "Whether it transfers is not decided: at 64, 128, 256 and 512 the best rate is the last" in verdict.sentence
     assert "does not transfer" not in report.render(payload(one), "svg")
 
 
-def test_too_few_seeds_are_told_from_too_few_rates():
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"why": ["seeds"], "seeds_to_decide": 12}, "about 12 seeds would"),
+        ({"why": ["seeds"], "seeds_to_decide": None}, "more than 1000 seeds would be needed"),
+        ({"why": ["one seed"], "seeds": 1}, "with one seed the error is unknown, run at least 2"),
+        ({"why": ["not run"]}, "the tuned rate was not run at every larger size"),
+    ],
+)
+def test_what_is_not_decided_says_what_would_decide(changes, said):
     one = rule("mup", 0.5)
-    one["summary"] |= {"few_seeds": [False, True, False, True], "transfers": False, "decided": False}
+    one["summary"] |= {"verdict": "not decided", "transfers": False, "decided": False} | changes
     (verdict,) = report.verdicts(payload(one))
-    assert (
-        "Whether it transfers is not decided. At 128 and 512 rates more than an octave away do as" in verdict.sentence
-    )
+    assert f"Whether it transfers is not decided: {said}." in verdict.sentence
     page = report.render(payload(one), "svg")
-    assert "not decided: run more seeds" in page
+    assert f"not decided: {said}" in words(page)
     assert "run more rates" not in page
-    one["summary"] |= {"at_edge": [True, False, False, False]}
-    assert "not decided: run more rates and seeds" in report.render(payload(one), "svg")
 
 
 @pytest.mark.parametrize(
     ("one", "sentence"),
     [
-        (diverged(rule("sp", 0.0)), "no best rate was found. It does not transfer."),
+        (
+            diverged(rule("sp", 0.0)),
+            "no best rate was found. Whether it transfers is not decided: every rate diverged at 64.",
+        ),
         (rule("sp", 0.0, sizes=(64,)), "one width only (64): nothing to compare."),
     ],
 )

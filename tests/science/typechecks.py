@@ -2,4 +2,5 @@
 
 from beartype import BeartypeConf, beartype
 
-typecheck = beartype(conf=BeartypeConf(is_pep484_tower=True))
+CONF = BeartypeConf(is_pep484_tower=True)
+typecheck = beartype(conf=CONF)

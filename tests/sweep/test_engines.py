@@ -20,7 +20,7 @@ from widthwise.algorithms import Batch
 from widthwise.cli import main
 from widthwise.config import checked
 from widthwise.data import load
-from widthwise.sweep import Training
+from widthwise.sweep import Member, Training
 from widthwise.sweep.engines import _processes, _slurm, group_of, task_of
 from widthwise.sweep.engines._flops import flops
 from widthwise.sweep.engines._task import balanced, largest_first, train_task
@@ -128,20 +128,24 @@ def test_ray_ends_what_this_process_began(here, whole):
 
 def tasks(*costs):
     run = checked({"width": 4}).model_dump()
-    return [_processes.Task(index, run, "mup", "", {}, [0.0], None, [0], cost) for index, cost in enumerate(costs)]
+    member = (Member(0, 0.0),)
+    return [_processes.Task(index, run, "mup", "", {}, cost, member) for index, cost in enumerate(costs)]
 
 
 def test_the_largest_group_starts_first():
     found = tasks(1.0, 3.0, 2.0, 3.0)
-    assert [task.group for task in largest_first(found, range(4))] == [1, 3, 2, 0]
-    assert [task.group for task in largest_first(found, [0, 2])] == [2, 0]
+    assert [task.group for task in largest_first(found)] == [1, 3, 2, 0]
+    # Of two runs of one group and one of another, of three times the work.
+    twice = found[0]._replace(members=(Member(0, 0.0), Member(1, 0.0)))
+    assert [task.group for task in largest_first([twice, found[2]._replace(run_cost=3.0)])] == [2, 0]
+    assert twice.cost == 2.0
 
 
 def test_shares_are_balanced():
     # By hand: 8 to the first share, 7 to the second, 6 to it (7 < 8), 5 to the first, 4 to either of 13.
-    shares = balanced(tasks(4.0, 5.0, 6.0, 7.0, 8.0), range(5), 2)
+    shares = balanced(tasks(4.0, 5.0, 6.0, 7.0, 8.0), 2)
     assert [sum(task.cost for task in share) for share in shares] == [17.0, 13.0]
-    assert balanced(tasks(1.0), [0], 4) == [tasks(1.0)]
+    assert balanced(tasks(1.0), 4) == [tasks(1.0)]
 
 
 def group(**settings):
@@ -187,7 +191,7 @@ def test_work_grows_with_what_is_run():
 
 def test_other_data_are_refused_where_a_group_is_trained(here):
     run = checked({"data": "toy.npz", "width": 4, "depth": 2, "batch_size": 8, "steps": 2})
-    task = task_of(0, run, group(width=4), load("toy.npz"), {}, [0.0], [0])
+    task = task_of(0, run, group(width=4), load("toy.npz"), {})._replace(members=(Member(0, 0.0),))
     assert task.run["data"] == str(here / "toy.npz")
     save(here / "toy.npz", toy(44))
     with refused("data", str(here / "toy.npz")):

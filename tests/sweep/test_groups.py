@@ -13,7 +13,7 @@ from training.toys import from_table, one_hot, toy
 from widthwise.algorithms import Backprop, PredictiveCoding
 from widthwise.inference import ActivityDescent, ErrorDescent
 from widthwise.parameterizations import parameterization
-from widthwise.sweep import Group, Training, members, run_group
+from widthwise.sweep import Group, Training, members, run_group, with_divergence
 from widthwise.sweep import _train_group as _run
 from widthwise.training import streams, train
 
@@ -65,21 +65,29 @@ def test_chunk_mates_change_nothing_but_rounding_and_one_may_diverge():
     alone = losses(run_group(group(), toy(), SHORT, [-3.0], [1]))
     rows = run_group(group(), toy(), SHORT, [-4.0, -3.0, 20.0], [0, 1])
     assert losses(rows)[1, -3.0] == pytest.approx(alone[1, -3.0], rel=1e-12)
-    assert [row["diverged"] for row in rows] == [False, False, True] * 2
+    assert [row["diverged"] for row in with_divergence(rows)] == [False, False, True] * 2
 
 
-def test_divergence_is_twice_the_loss_of_zero_or_not_finite(monkeypatch):
-    # The loss of predicting zero for one-hot targets is 1/2.
-    assert _run._loss_of_zero(_run.examples(toy(), "train", jnp.float64), SHORT.loss) == pytest.approx(0.5)
-
+def test_a_loss_that_is_not_finite_diverged():
     def row(final, curve=(0.5, 0.5)):
-        return _run._row({"final_loss": np.asarray(final), "loss": np.asarray(curve)}, 0.5, 0.0)
+        names = ("final_loss", "train_accuracy", "test_loss", "test_accuracy")
+        return _run._row({**dict.fromkeys(names, np.asarray(final)), "loss": np.asarray(curve)}, 0.5, 0.0, True)
 
-    assert [row(final)["diverged"] for final in (0.2, 0.999, 1.0, 1.001)] == [False, False, False, True]
+    assert not row(1e9)["diverged"]
     for bad in (np.nan, np.inf):
         assert row(bad)["diverged"]
-        assert row(bad)["final_loss"] is None
+        assert row(bad)["final_loss"] is row(bad)["test_accuracy"] is None
         assert row(0.2, (0.5, bad))["diverged"]
+
+
+def test_the_first_loss_is_that_before_training():
+    built = group().build(streams(1).init)
+    data = toy()
+    x = (jnp.asarray(data.x_train, jnp.float64) - float(data.shift)) / float(data.scale)
+    first = jnp.mean(SHORT.loss(built.network(x), jnp.asarray(data.targets("train"), jnp.float64)))
+    (row,) = run_group(group(), toy(), SHORT, [-30.0], [1])
+    assert row["first_loss"] == pytest.approx(float(first), rel=1e-6)
+    assert row["final_loss"] == pytest.approx(float(first), rel=1e-4)
 
 
 class Counter(threading.local):

@@ -23,6 +23,7 @@ from widthwise.sweep import (
     run_group,
     run_sweep,
     summarize,
+    to_run,
     transfer,
     with_activity_rate,
 )
@@ -91,32 +92,50 @@ def test_each_rate_is_taken_at_the_others_best():
 
 
 @pytest.mark.parametrize(("drift", "other_drift"), [(0.5, 0.0), (0.0, 0.5), (-0.5, -0.25)])
-def test_drift_and_regret_of_both_rates(drift, other_drift):
+def test_drift_and_cost_of_both_rates(drift, other_drift):
     optima = {size: (-2 + drift * i, -1 + other_drift * i) for i, size in enumerate(SIZES)}
     found = summary(optima, **STABLE)
     assert found["drift_octaves_per_doubling"] == pytest.approx(drift, abs=1e-9)
     assert found["activity_drift_octaves_per_doubling"] == pytest.approx(other_drift, abs=1e-9)
     # The smallest size's rates are a grid point of the largest one's surface.
-    regret = math.expm1(BEND * (2 * drift) ** 2 + OTHER * (2 * other_drift) ** 2)
-    assert found["regret"] == pytest.approx(regret, rel=1e-9)
+    cost = math.expm1(BEND * (2 * drift) ** 2 + OTHER * (2 * other_drift) ** 2)
+    assert found["cost"][-1] == pytest.approx(cost, rel=1e-9)
 
 
-def test_both_rates_must_stay():
-    # Two octaves of one rate alone, at a cost of 12 % and more, and at one of 4 % at the largest size: no transfer.
-    assert summary({64: (-2, -1), 128: (-2, -1), 256: (-2, 1.0)}, cliff=0.5)["transfers"] is False
-    wanders = summary({64: (-2.0, -1.0), 128: (-2.0, -2.5), 256: (-2.0, -1.0)}, **STABLE)
-    assert wanders["regret"] == pytest.approx(0, abs=1e-9)
-    assert wanders["transfers"] is False
-    assert summary({64: (-2.0, -1.0), 128: (-2.0, -1.5), 256: (-2.0, -1.0)}, **STABLE)["transfers"] is True
-    # Where the activities stop being stable is not known: an edge of one rate is enough.
+def test_the_cost_is_that_of_both_rates():
+    # Two octaves of one rate alone, at a cost of 12 % and more, at the largest size and at the one between.
+    assert summary({64: (-2, -1), 128: (-2, -1), 256: (-2, 1.0)}, cliff=0.5)["verdict"] == "does not transfer"
+    wanders = summary({64: (-2.0, -1.0), 128: (-2.0, -3.0), 256: (-2.0, -1.0)}, **STABLE)
+    assert wanders["cost"][1] == pytest.approx(math.expm1(OTHER * 2**2))
+    # The best of 128 is the grid's end: a better one beyond would only cost more.
+    assert wanders["activity_at_edge"] == [False, True, False]
+    assert wanders["verdict"] == "does not transfer"
+    assert summary({64: (-2.0, -1.0), 128: (-2.0, -1.5), 256: (-2.0, -1.0)}, **STABLE)["verdict"] == "transfers"
+    # Where the activities stop being stable is not known, which says nothing of the optimum.
     open_ended = summary(same(-2, -1), cliff=0.5)
-    assert open_ended["activity_at_edge"] == [True] * 3
-    assert open_ended["at_edge"] == [False] * 3
-    assert open_ended["transfers"] is False
+    assert (open_ended["activity_at_edge"], open_ended["activity_stable_open"]) == ([False] * 3, [True] * 3)
+    assert open_ended["stable_open"] == [False] * 3
+    assert open_ended["verdict"] == "transfers"
     # A cliff at the best activity rate: the grid point is the answer.
     beside = summary(same(-2, -0.7), cliff=0.5, other_cliff=-0.5)
     assert beside["activity_at_cliff"] == [True] * 3
     assert beside["optimum_activity_log2"] == [-0.5] * 3
+
+
+def test_both_tuned_rates_are_run_together():
+    rows = surface({64: (-1.9, -0.8), 128: (-1.9, -0.8)}, **STABLE)
+    ((labels, point),) = to_run(rows, "width")
+    assert (labels["width"], point) == (128, (-1.9, -0.8))
+    run = {row["seed"]: row for row in rows if row["width"] == 128}
+    rates = dict(zip(("log2_rate", "log2_activity_rate"), point, strict=True))
+    rows += [row | rates | {"final_loss": 1.0, "diverged": False, "tuned": True} for row in run.values()]
+    (found,) = summarize(rows, "width")
+    assert (found["tuned_log2"], found["tuned_activity_log2"], found["tuned_on_grid"]) == (-1.9, -0.8, False)
+    # Against the nearest point of the grid, (-2, -1).
+    assert found["cost"][1] == pytest.approx(math.expm1(-BEND * 0.1**2 - OTHER * 0.2**2), rel=1e-9)
+    # The tuned run is no point of the grid.
+    assert found["optimum_log2"] == pytest.approx([-1.9] * 2)
+    assert report.activity_figure({"curves": rows, "summary": [found]}) is not None
 
 
 def test_inference_that_leaves_equilibrium_is_beyond_stability():
@@ -131,15 +150,6 @@ def test_inference_that_leaves_equilibrium_is_beyond_stability():
     assert found["optimum_activity_log2"] == pytest.approx([-1.0] * 3)
     single = [row | {"log2_activity_rate": None} for row in rows if row["log2_activity_rate"] == 1]
     assert summarize(single, "width")[0]["best_loss"] == [1e-3] * 3
-
-
-def test_regret_between_grid_points_is_interpolated_in_both_rates():
-    # Log loss straight between the four neighbours adds at most (bend + other bend) step^2 / 4 to a paraboloid.
-    optima = {64: (-1.75, -0.75), 128: (-2.0, -1.0)}
-    exact = BEND * 0.25**2 + OTHER * 0.25**2
-    found = summary(optima, **STABLE)["regret"]
-    # Each of the four neighbours of the middle (-1.75, -0.75) is half a step away along both axes.
-    assert math.log1p(found) == pytest.approx(exact + (BEND + OTHER) * 0.25**2, rel=1e-9)
 
 
 def test_the_error_of_two_seeds_by_hand():

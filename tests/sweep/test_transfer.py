@@ -31,8 +31,13 @@ CURVE = {
     "output_precision",
     "log2_rate",
     "log2_activity_rate",
+    "tuned",
     "seed",
+    "first_loss",
     "final_loss",
+    "train_accuracy",
+    "test_loss",
+    "test_accuracy",
     "diverged",
     "residual_median",
     "iterations_median",
@@ -51,7 +56,16 @@ SUMMARY = {
     "drift_octaves_per_doubling",
     "drift_se",
     "stable_drift",
-    "regret",
+    "stable_open",
+    "tuned_log2",
+    "cost",
+    "cost_se",
+    "cost_diverged",
+    "extrapolated",
+    "verdict",
+    "why",
+    "seeds_to_decide",
+    "transfers_from",
     "transfers",
 }
 
@@ -83,14 +97,14 @@ def test_over_widths(tmp_path):
     (summary,) = stored["summary"]
     assert set(summary) >= SUMMARY
     assert (summary["axis"], summary["sizes"]) == ("width", [8, 12])
-    # Three rates that are all stable: the last stable one is the grid's end.
-    assert summary["at_edge"] == [True, True]
+    # Of three rates the largest is the best at the smallest size: the grid's end.
+    assert summary["at_edge"][0]
     assert result.transfers is False
     assert summary["decided"] is False
     assert stored["tables"]["bp mup sgd"]["name"] == "mup"
     text = result.summary()
     assert "bp, mup, sgd, by width" in text
-    assert "Whether it transfers is not decided." in text
+    assert "Whether it transfers is not decided: at 8" in text
     result.plot(tmp_path / "figure.svg")
     assert (tmp_path / "figure.svg").read_text().startswith("<?xml")
 
@@ -108,7 +122,11 @@ def test_over_depths():
         ({"widths": [8], "depths": [3]}, "build", "(width, key)"),
         ({}, "widths", None),
         ({"widths": []}, "sizes", 0),
-        ({"widths": [0]}, "width", 0),
+        ({"widths": [0]}, "widths", 0),
+        ({"widths": [8], "log2_rates": [0, 1, 3]}, "log2 rates", [0, 1, 3]),
+        ({"widths": [8], "log2_rates": "wide"}, "log2 rates", "wide"),
+        ({"widths": [8], "log2_rates": 0.5}, "log2 rates", 0.5),
+        ({"widths": [8], "log2_rates": [-126.5, -125.5]}, "log2 rates", (-126.5, -125.5, 1.0)),
         ({"widths": [8], "seeds": 0}, "seeds", 0),
         ({"widths": [8], "seeds": -1}, "seeds", -1),
         ({"widths": [8], "steps": 0}, "steps", 0),

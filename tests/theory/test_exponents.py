@@ -146,7 +146,8 @@ def test_biases_that_learn_too_fast_or_too_slowly(residual):
 
 
 @pytest.mark.parametrize(("algorithm", "gamma_bar", "output_loss"), RULES)
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+# Lion and RMSprop have Adam's facts.
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "muon"])
 def test_gauges_predict_the_same(optimizer, algorithm, gamma_bar, output_loss):
     def predictions(table):
         return [slopes(table, **shape) for shape in SHAPES]

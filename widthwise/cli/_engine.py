@@ -83,16 +83,14 @@ def engine_of(
     groups: Sequence[Any],
     identities: Sequence[dict[str, Any]],
     data: Any,
-    log2_rates: Sequence[float],
 ) -> Any:
     """The engine that was asked for; None for this process."""
     if values.engine == "local":
         return None
     from ..sweep.engines import in_processes, on_ray, on_slurm, task_of
 
-    seeds = range(values.seeds)
     rows = zip(runs, groups, identities, strict=True)
-    tasks = [task_of(index, run, group, data, one, log2_rates, seeds) for index, (run, group, one) in enumerate(rows)]
+    tasks = [task_of(index, run, group, data, one) for index, (run, group, one) in enumerate(rows)]
     workers = os.cpu_count() or 1 if values.workers is None else values.workers
     cpus = 1 if values.group_cpus is None else values.group_cpus
     if values.engine == "processes":

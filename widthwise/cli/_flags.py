@@ -104,6 +104,14 @@ def add_cache_flag(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_select_flag(parser: argparse.ArgumentParser) -> None:
+    """The flag of verbs that look for a best rate."""
+    parser.add_argument(
+        "--select", default="final_loss", metavar="METRIC",
+        help="what is best: final_loss (of all training examples), test_loss or test_accuracy (final_loss)",
+    )  # fmt: skip
+
+
 def given(values: argparse.Namespace) -> dict[str, Any]:
     """The fields of `Run` that were given on the command line."""
     return {name: getattr(values, name) for name in Run.model_fields if getattr(values, name, None) is not None}

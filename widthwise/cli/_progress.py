@@ -8,15 +8,18 @@ from typing import Any
 
 
 def progress(total: int, unit: str) -> Any:
-    """A progress bar on stderr; `.advance(count, text)`, `.close()`. Silent where stderr is no terminal."""
+    """A progress bar on stderr: `.total`, `.advance(count, text)`, `.extend(count)`, `.close()`.
+
+    Silent where stderr is no terminal.
+    """
     return _Bar(total, unit)
 
 
-def runs_told(bar: Any, total: int, already: int = 0) -> Callable[[list[dict[str, Any]]], None]:
+def runs_told(bar: Any, already: int = 0) -> Callable[[list[dict[str, Any]]], None]:
     """A sweep's `on_runs` that moves a progress bar.
 
-    **Arguments:** `bar`: of `progress`; `total`: runs in all; `already`: runs that are read back instead of trained,
-    and say nothing of the speed.
+    **Arguments:** `bar`: of `progress`; `already`: runs that are read back instead of trained, and say nothing of the
+    speed.
     """
     began, done, diverged = time.monotonic(), 0, 0
 
@@ -25,7 +28,8 @@ def runs_told(bar: Any, total: int, already: int = 0) -> Callable[[list[dict[str
         done += len(rows)
         diverged += sum(bool(row["diverged"]) for row in rows)
         now = datetime.datetime.now()
-        bar.advance(len(rows), runs_text(done, total, max(0, done - already), diverged, time.monotonic() - began, now))
+        trained = max(0, done - already)
+        bar.advance(len(rows), runs_text(done, bar.total, trained, diverged, time.monotonic() - began, now))
 
     return tell
 
@@ -71,12 +75,18 @@ class _Bar:
             console=console,
             disable=not sys.stderr.isatty(),
         )
+        self.total = total
         self._task = self._progress.add_task("widthwise", total=total, text="")
         self._progress.start()
 
     def advance(self, count: int, text: str = "") -> None:
         """Some more is done."""
         self._progress.update(self._task, advance=count, text=text)
+
+    def extend(self, count: int) -> None:
+        """So much more is to be done."""
+        self.total += count
+        self._progress.update(self._task, total=self.total)
 
     def close(self) -> None:
         """Leave the terminal as it was."""

@@ -13,7 +13,8 @@ from ._flags import Parser
 from ._shared import write_result
 
 LONGEST = 100_000_000  # bytes; ten thousand runs are 4 million
-VERSIONS = (1, 2)  # of transfer.json; 1 has neither activity rates nor grids of sizes
+# Of transfer.json. 1 has neither activity rates nor grids of sizes, 2 no rates that were run beside the grid.
+VERSIONS = (1, 2, 3)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -142,4 +143,6 @@ def _payload(path: Path) -> dict:
                 value=path,
                 remedy="run the sweep's command again to rewrite it",
             )
-    return payload
+    from ..optima import resummarized
+
+    return resummarized(payload)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..config import data_of, identity, label_of
 from ._compilation import use_compilation_cache
-from ._flags import Parser, add_cache_flag, add_run_flags, given
+from ._flags import Parser, add_cache_flag, add_run_flags, add_select_flag, given
 from ._own_algorithm import add_rule_flag, own_rule, with_rule
 from ._progress import progress, runs_told
 from ._shared import run_from, use_dtype, write_result
@@ -44,11 +44,12 @@ def run(arguments: Sequence[str]) -> int:
             values.runs,
             values.seeds,
             search=values.search,
+            select=values.select,
             settings={name: value for name, value in spec.model_dump().items() if value is not None},
             identity=known,
             command=shlex.join(["widthwise", "tune", *arguments]),
             store=store,
-            on_runs=runs_told(bar, values.runs, already),
+            on_runs=runs_told(bar, already),
         )
         if values.out is not None:
             write_json(Path(values.out) / "tuned.json", result.payload)
@@ -80,6 +81,7 @@ def _parser() -> Parser:
         "--search", default="halving",
         help="halving, a grid whose step halves around the best point; grid; or optuna (halving)",
     )  # fmt: skip
+    add_select_flag(parser)
     parser.add_argument("--out", metavar="DIR", help="store runs and tuned.json; resumes")
     parser.add_argument("--json", metavar="FILE", help="write what tuned.json holds")
     return parser

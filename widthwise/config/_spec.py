@@ -55,7 +55,7 @@ class Run(pydantic.BaseModel):
         "digits, fashion_mnist, mnist, cifar10, cifar100, linear_teacher, mlp_teacher, or a file.npz",
     )
     data_dir: str | None = _field(None, RUN + THEORY, "the only folder to look in for the data's files")
-    examples: int | None = _field(None, RUN + THEORY, "use the first N training examples")
+    examples: int | None = _field(None, RUN + THEORY, "use N training examples, drawn by a fixed permutation")
     image_size: int | None = _field(None, RUN, "shrink images to N rows of pixels, by averaging whole blocks")
     network: str = _field("mlp", NET + THEORY, "mlp, residual_mlp, cnn, vgg or residual_cnn")
     width: int = _field(128, NET + THEORY, "units of each hidden layer; channels, of vgg the first layer's")
@@ -131,7 +131,7 @@ class Run(pydantic.BaseModel):
     )
     devices: int = _field(1, "train", "that share each batch; on a CPU, cores")
     mesh: str | None = _field(None, "train", "data=2,model=2: devices that share each batch, times the width")
-    validation: int | None = _field(None, "train", "hold out the last N training examples")
+    validation: int | None = _field(None, "train", "hold out N training examples, drawn by a fixed permutation")
     dtype: str = _field("float32", NET + THEORY, "float32 or float64")
     matmul: str = _field("float32", NET, "products in float32, or of factors rounded to bfloat16")
 

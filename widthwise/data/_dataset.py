@@ -61,6 +61,8 @@ class Dataset:
     def __post_init__(self) -> None:
         for field in _ARRAYS:
             self._store(field, np.asarray(getattr(self, field)))
+        if isinstance(self.classes, np.integer):
+            object.__setattr__(self, "classes", int(self.classes))
         for field in ("shift", "scale"):
             self._store(field, np.asarray(getattr(self, field), np.float64))
         self._check_inputs()
@@ -94,26 +96,31 @@ class Dataset:
         return sha.hexdigest()
 
     def first(self, examples: int) -> "Dataset":
-        """The same data with the first `examples` training examples only; the test set stays.
+        """The same data with some of the training examples only; the test set stays.
+
+        They are the first of a fixed permutation, every class by its share, so that the order of the rows decides
+        nothing; the rows that are kept stay in order.
 
         **Arguments:** `examples`: how many to keep, from 1 to all.
 
-        **Returns:** a new data set that shares this one's memory.
+        **Returns:** a new data set.
 
         **Raises:** `InputError` if there are fewer, or if `examples` is less than 1.
 
-        >>> from widthwise.data import linear_teacher
-        >>> linear_teacher(4, 2, examples=8).first(3).x_train.shape
-        (3, 4)
+        >>> from widthwise.data import digits
+        >>> np.bincount(digits().first(100).y_train).tolist()
+        [10, 10, 10, 10, 10, 10, 10, 10, 10, 10]
         """
-        if not 1 <= examples <= len(self.x_train):
-            raise self._error(
-                f"{examples} training examples asked for", "examples", examples, f"expected 1 to {len(self.x_train)}"
-            )
-        return replace(self, x_train=self.x_train[:examples], y_train=self.y_train[:examples])
+        whole = len(self.x_train)
+        if not isinstance(examples, int | np.integer) or not 1 <= examples <= whole:
+            raise self._error(f"{examples} training examples asked for", "examples", examples, f"expected 1 to {whole}")
+        if examples == whole:
+            return self
+        kept = np.sort(self._drawn()[:examples])
+        return replace(self, x_train=self.x_train[kept], y_train=self.y_train[kept])
 
     def with_validation(self, count: int) -> tuple["Dataset", "Dataset"]:
-        """Hold out the last `count` training examples: one data set to report on, one to choose with.
+        """Hold out some training examples, drawn as by `first`: one data set to report on, one to choose with.
 
         **Arguments:** `count`: how many to hold out, from 1 to all but one.
 
@@ -127,12 +134,26 @@ class Dataset:
         >>> len(final.x_train), len(final.x_test), len(choosing.x_train), len(choosing.x_test)
         (5, 5, 5, 3)
         """
-        rest = len(self.x_train) - count
-        if not 0 < rest < len(self.x_train):
-            most = len(self.x_train) - 1
+        most = len(self.x_train) - 1
+        if not isinstance(count, int | np.integer) or not 1 <= count <= most:
             raise self._error(f"{count} validation examples asked for", "validation", count, f"expected 1 to {most}")
-        final = self.first(rest)
-        return final, replace(final, x_test=self.x_train[rest:], y_test=self.y_train[rest:])
+        drawn = self._drawn()
+        held, kept = np.sort(drawn[:count]), np.sort(drawn[count:])
+        final = replace(self, x_train=self.x_train[kept], y_train=self.y_train[kept])
+        return final, replace(final, x_test=self.x_train[held], y_test=self.y_train[held])
+
+    def _drawn(self) -> np.ndarray:
+        """The rows of the training examples in a fixed random order, every beginning with each class's share."""
+        order = np.random.default_rng(0).permutation(len(self.x_train))
+        if self.classes is None:
+            return order
+        labels = self.y_train[order]
+        # An example that is the k-th of n of its class stands where (k + 1/2) / n of all are.
+        by_class = np.argsort(labels, kind="stable")
+        sizes = np.bincount(labels, minlength=self.classes)
+        rank = np.empty(len(labels))
+        rank[by_class] = np.concatenate([np.arange(size) for size in sizes])
+        return order[np.argsort((rank + 0.5) / sizes[labels], kind="stable")]
 
     def shrunk(self, image_size: int) -> "Dataset":
         """The same images with `image_size` rows of pixels: averages over blocks of f x f, f = height / image_size.

@@ -40,7 +40,7 @@ def load(
       or a path that ends in `.npz`.
     - `data_dir`: the only folder to look in for the files of `fashion_mnist`, `mnist`, `cifar10` and
       `cifar100`; the others need none.
-    - `examples`: how many training examples to keep, the first ones; None for all.
+    - `examples`: how many training examples to keep, drawn by `Dataset.first`; None for all.
     - `image_size`: the height to shrink images to, by `Dataset.shrunk`; None leaves them as they are.
 
     **Returns:** the data set.

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._errors import InputError
+from .._numbers import whole_number
 from ..parameterizations import Parameterization, Role, Scaling, Size, growth
 from ._chain import Network, Segment
 from ._stage import AbstractStage
@@ -194,7 +195,17 @@ def assembled(
 def built(
     network: Network, labels: Sequence[PyTree[LeafScaling]], table: Parameterization, sizes: Sequence[Size]
 ) -> Built:
-    """A network with its scalings, one pytree for each segment."""
+    """A network with its scalings, one pytree for each segment.
+
+    **Raises:** `InputError` for float16 under an optimizer that divides by the root of a mean square.
+    """
+    if network.dtype == jnp.float16 and "epsilon" in table.rule.settings:
+        raise InputError(
+            f"dtype is float16, and squares of gradients, which {table.optimizer!r} divides by, are 0 there",
+            setting="dtype",
+            value="float16",
+            remedy="use bfloat16 or float32, or another optimizer",
+        )
     arrays = eqx.filter(network, eqx.is_inexact_array)
     scalings = jax.tree.unflatten(jax.tree.structure(arrays), jax.tree.leaves(list(labels)))
     return Built(network, scalings, table, tuple(sizes))
@@ -236,10 +247,12 @@ def size_of(table: Parameterization, fans: tuple[int, int], width: int, depth: i
     return table.size(fan_in=fans[0], fan_out=fans[1], width=width, depth=depth)
 
 
-def own_scaling(table: Parameterization, role: Role, size: Size) -> tuple[float, LeafScaling]:
+def own_scaling(
+    table: Parameterization, role: Role, size: Size, learns: bool = True, fan_out_axis: int = 0
+) -> tuple[float, LeafScaling]:
     """How far an array that came with its own scale grows with the size, and what the training loop needs of it."""
-    row = table.scalings[role]
-    return growth(row.init, role).at(size), _scaling(row, Tensor(role, (0, 0), 0, ()), size)
+    row, tensor = table.scalings[role], Tensor(role, (0, 0), 0, (), learns=learns, fan_out_axis=fan_out_axis)
+    return growth(row.init, role).at(size), _scaling(row, tensor, size)
 
 
 def own_precision(table: Parameterization, role: Role, size: Size) -> float:
@@ -271,11 +284,9 @@ def ones(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Array:
     return jnp.ones(shape, dtype)
 
 
-def at_least(name: str, value: Any, least: int) -> None:
-    """Refuse what is no whole number, too small, or larger than any machine holds.
+def at_least(name: str, value: Any, least: int) -> int:
+    """A size as Python's int.
 
-    **Raises:** `InputError`.
+    **Raises:** `InputError` for what is no whole number, too small, or larger than any machine holds.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= LARGEST:
-        remedy = f"it must be a whole number from {least} to {LARGEST}"
-        raise InputError(f"{name} is {value!r}", setting=name, value=value, remedy=remedy)
+    return whole_number(name, value, least, LARGEST)

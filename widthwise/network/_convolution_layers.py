@@ -1,6 +1,7 @@
 """The layers of convolutional networks, as the assembler takes them (the exponents: docs/theory.md F)."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 
 from ..parameterizations import Role
@@ -33,6 +34,7 @@ class LayerKind:
     matmul: str
     pool: str
     norm: str
+    kernel: tuple[int, int] = (KERNEL, KERNEL)
 
     def convolved(self, fan_in: int, step: Step, first: bool, before: bool, waits: bool, after: bool) -> Layer:
         """Convolutions in a row. `waits`: the layer below left its pooling to this one."""
@@ -41,9 +43,10 @@ class LayerKind:
         norm_role = Role.BRANCH_NORM if step.residual else Role.NORM
         fans = (fan_in, step.channels)
         width = fan_in if role.grows_with_fan_in else step.channels
-        std = (1.0 if first else self.gain) / KERNEL
-        shape = (KERNEL, KERNEL, fan_in, step.channels)
-        summed = 1 if first else KERNEL**2
+        taps = math.prod(self.kernel)
+        std = (1.0 if first else self.gain) / math.sqrt(taps)
+        shape = (*self.kernel, fan_in, step.channels)
+        summed = 1 if first else taps
         tensors = {"weight": Tensor(role, fans, width, shape, std, normals, summed, fan_out_axis=-1)}
         if self.bias:
             tensors["bias"] = _vector(bias_role, step.channels)

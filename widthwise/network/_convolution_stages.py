@@ -232,7 +232,7 @@ def _transposed(linear: Callable[[Array], Array], pools: tuple[str, ...], z: Arr
 
 
 def pooled(x: Image, pool: str) -> Image:
-    """Blocks of 2 x 2 pixels, their mean (`"avg"`) or largest value (`"max"`).
+    """Blocks of 2 x 2 pixels, their mean (`"avg"`) or largest value (`"max"`); of a signal blocks of 2.
 
     **Raises:** `InputError` for an unknown name.
     """
@@ -241,7 +241,8 @@ def pooled(x: Image, pool: str) -> Image:
     if pool == "none":
         return x
     batch, height, width, channels = x.shape
-    blocks = x[:, : height // 2 * 2, : width // 2 * 2].reshape(batch, height // 2, 2, width // 2, 2, channels)
+    h, w = min(2, height), min(2, width)
+    blocks = x[:, : height // h * h, : width // w * w].reshape(batch, height // h, h, width // w, w, channels)
     return jnp.mean(blocks, axis=(2, 4)) if pool == "avg" else jnp.max(blocks, axis=(2, 4))
 
 

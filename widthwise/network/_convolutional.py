@@ -16,7 +16,7 @@ from jaxtyping import PRNGKeyArray
 from .._errors import InputError, expect, unknown
 from ..parameterizations import Parameterization
 from ._build import STATES, Built, assembled, at_least
-from ._convolution_layers import LayerKind, Step
+from ._convolution_layers import KERNEL, LayerKind, Step
 from ._convolution_stages import NORMS, POOLS, READOUTS
 from ._layer import ACTIVATIONS, MATMULS
 
@@ -61,8 +61,7 @@ def cnn(
     >>> built.network(jnp.zeros((5, 8, 8, 1))).shape
     (5, 10)
     """
-    at_least("depth", depth, 2)
-    at_least("stride", stride, 1)
+    depth, stride = at_least("depth", depth, 2), at_least("stride", stride, 1)
     step = Step(width, stride, pool != "none")
     inner = depth - 2
     # Layers that keep the image's size are one segment.
@@ -95,8 +94,8 @@ def vgg(
     >>> [segment.stages.linear.weight.shape[-1] for segment in built.network.segments[:-1]]
     [16, 32, 64, 64]
     """
-    at_least("stride", stride, 1)
-    if isinstance(channels, int):
+    stride = at_least("stride", stride, 1)
+    if not isinstance(channels, Sequence):
         style = 5 if depth is None else depth
         if style not in STYLES:
             raise InputError(
@@ -105,7 +104,7 @@ def vgg(
                 value=depth,
                 remedy=f"vgg has the styles {', '.join(map(str, STYLES))}, or give channels",
             )
-        at_least("width", channels, 1)
+        channels = at_least("width", channels, 1)
         channels = [part if isinstance(part, str) else part * channels for part in STYLES[style]]
     if pool is not None and (pool == "none") == (POOLING in channels):
         never = pool != "none"
@@ -173,8 +172,7 @@ def residual_cnn(
     >>> [segment.depth for segment in built.network.segments]
     [1, 8, 1]
     """
-    at_least("depth", depth, 2)
-    at_least("stride", stride, 1)
+    depth, stride = at_least("depth", depth, 2), at_least("stride", stride, 1)
     if state != "pre":
         raise InputError(
             f"state {state!r}: residual_cnn carries pre-activations",
@@ -218,13 +216,14 @@ def _network(
     ):
         if value not in options:
             raise unknown(kind, value, options)
-    at_least("out_size", out_size, 1)
-    for step in steps:
-        at_least("channels", step.channels, 1)
+    out_size = at_least("out_size", out_size, 1)
+    steps = [dataclasses.replace(step, channels=at_least("channels", step.channels, 1)) for step in steps]
     height, width, colors = _checked(image_shape)
     left = _pixels(height, width, steps)
     pixels = left if readout == "flatten" else 1
-    alike = LayerKind(activation, bias, gain, matmul, pool, norm)
+    # Along an axis of one pixel, as a signal's, there are no neighbours.
+    kernel = (KERNEL if height > 1 else 1, KERNEL if width > 1 else 1)
+    alike = LayerKind(activation, bias, gain, matmul, pool, norm, kernel)
     channels, waits = colors, False
     layers = []
     for index, step in enumerate(steps):
@@ -254,17 +253,19 @@ def _checked(image_shape: tuple[int, ...]) -> tuple[int, int, int]:
             value=image_shape,
             remedy="expected (height, width, channels)",
         )
-    height, width, colors = image_shape
-    for name, value in (("image height", height), ("image width", width), ("image channels", colors)):
-        at_least(name, value, 1)
+    names = ("image height", "image width", "image channels")
+    height, width, colors = (at_least(name, value, 1) for name, value in zip(names, image_shape, strict=True))
     return height, width, colors
 
 
 def _pixels(height: int, width: int, steps: list[Step]) -> int:
     """How many pixels are left after all steps."""
     remedy = f"fewer strides and poolings, or larger images than {height} x {width}"
+    # An axis of one pixel, as a signal's, is neither strided nor pooled.
+    long = [size > 1 for size in (height, width)]
     for index, step in enumerate(steps):
-        if step.stride > min(height, width):
+        shortest = min((size for size, own in zip((height, width), long, strict=True) if own), default=1)
+        if step.stride > shortest:
             raise InputError(
                 f"layer {index + 1} has stride {step.stride} on an image of {height} x {width} pixels",
                 setting="stride",
@@ -273,12 +274,13 @@ def _pixels(height: int, width: int, steps: list[Step]) -> int:
             )
         height, width = -(-height // step.stride), -(-width // step.stride)
         if step.pools:
-            if min(height, width) < 2:
+            shortest = min((size for size, own in zip((height, width), long, strict=True) if own), default=1)
+            if shortest < 2:
                 raise InputError(
                     f"the pooling after layer {index + 1} meets an image of {height} x {width} pixels",
                     setting="image",
                     value=f"{height} x {width}",
                     remedy=remedy,
                 )
-            height, width = height // 2, width // 2
+            height, width = max(1, height // 2), max(1, width // 2)
     return height * width

@@ -113,9 +113,8 @@ def _chain(
 ) -> Built:
     """Input stage, hidden stages as one segment, readout."""
     expect(Parameterization, 'ww.parameterization("mup")', table=table)
-    for name, value in (("in_size", in_size), ("width", width), ("out_size", out_size)):
-        at_least(name, value, 1)
-    at_least("depth", depth, 2)
+    in_size, width = at_least("in_size", in_size, 1), at_least("width", width, 1)
+    out_size, depth = at_least("out_size", out_size, 1), at_least("depth", depth, 2)
     if activation not in ACTIVATIONS:
         raise unknown("activation", activation, ACTIVATIONS)
     if matmul not in MATMULS:

@@ -85,7 +85,7 @@ class Convolution(eqx.Module):
     `Linear`; `stride`: pixels from one output to the next. Inside a segment the arrays carry a leading axis of depth.
     """
 
-    weight: Float[Array, "*depth k k in out"]
+    weight: Float[Array, "*depth rows columns in out"]
     bias: Float[Array, "*depth out"] | None
     multiplier: Factor
     bias_multiplier: Factor
@@ -94,7 +94,7 @@ class Convolution(eqx.Module):
 
     def __init__(
         self,
-        weight: Float[Array, "*depth k k in out"],
+        weight: Float[Array, "*depth rows columns in out"],
         bias: Float[Array, "*depth out"] | None,
         multiplier: float | Factor = 1.0,
         bias_multiplier: float | Factor = 1.0,
@@ -123,15 +123,15 @@ def _directly(x: Array, weight: Array, *, stride: int, kind: Any) -> Array:
 
 def _by_patches(x: Array, weight: Array, *, stride: int, kind: Any) -> Array:
     """The same as one product: every output's k² neighbours side by side, times all taps."""
-    taps = weight.shape[0]
+    taps = weight.shape[:2]
     reach = [(-(-size // stride) - 1) * stride for size in x.shape[1:3]]
-    lacks = [max(last + taps - size, 0) for last, size in zip(reach, x.shape[1:3], strict=True)]
+    lacks = [max(last + own - size, 0) for last, own, size in zip(reach, taps, x.shape[1:3], strict=True)]
     # As "SAME" pads: where the sum is odd, one more at the end.
     padded = jnp.pad(x, ((0, 0), *((lack // 2, lack - lack // 2) for lack in lacks), (0, 0)))
     shifted = [
         padded[:, i : i + reach[0] + 1 : stride, j : j + reach[1] + 1 : stride]
-        for i in range(taps)
-        for j in range(taps)
+        for i in range(taps[0])
+        for j in range(taps[1])
     ]
     patches = jnp.concatenate(shifted, axis=-1)
     return product(patches, weight.reshape(-1, weight.shape[-1]), kind)

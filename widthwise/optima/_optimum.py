@@ -1,4 +1,4 @@
-"""The best point of a grid of rates: where it lies, where stability ends, what another size's best would cost.
+"""The best point of a grid of rates: where it lies, how sharp it is, and where stability ends.
 
 A grid has one axis, the weight rate, or two, the activity rate beside it. Losses are (seeds, *grid), infinite where a
 run diverged or is missing; a point diverged where any seed did. On two axes the best point is the one of least mean
@@ -23,14 +23,18 @@ Axes = Sequence[np.ndarray]
 class Best(NamedTuple):
     """The best rate along one axis, and how much is known of it.
 
-    **Fields:** `log2`: NaN where all diverged; `cliff`: a neighbour diverged; `edge`: at an end of the grid, or where
-    stability ends lies beyond it; `stable`: the largest stable rate, None where the smallest diverged.
+    **Fields:** `log2`: NaN where all diverged; `cliff`: a neighbour diverged; `edge`: at an end of the grid; `stable`:
+    the largest stable rate, None where the smallest diverged; `stable_open`: it is an end of the grid, or unknown, so
+    that where stability ends lies beyond the rates that were run; `bend`: of log loss there, by octave², None where a
+    neighbour is missing.
     """
 
     log2: float
     cliff: bool
     edge: bool
     stable: float | None
+    stable_open: bool
+    bend: float | None
 
 
 def best_rates(axes: Axes, losses: np.ndarray) -> list[Best]:
@@ -38,9 +42,11 @@ def best_rates(axes: Axes, losses: np.ndarray) -> list[Best]:
     found = []
     for index, rates in enumerate(axes):
         line = _through_best(losses, index)
-        log2, cliff, edge = optimum(rates, line.mean(axis=0))
+        valley = optimum(rates, line.mean(axis=0))
         stable = largest_stable(rates, line)
-        found.append(Best(log2, cliff, edge or stable in (None, rates[0], rates[-1]), stable))
+        found.append(
+            Best(valley.log2, valley.cliff, valley.edge, stable, stable in (None, rates[0], rates[-1]), valley.bend)
+        )
     return found
 
 
@@ -57,34 +63,42 @@ def _through_best(losses: np.ndarray, index: int) -> np.ndarray:
     return losses[tuple(through)]
 
 
-def optimum(rates: np.ndarray, losses: np.ndarray) -> tuple[float, bool, bool]:
+class Valley(NamedTuple):
+    """The bottom of a curve of losses: `log2` rate (NaN where all diverged), whether a neighbour diverged (`cliff`: the
+    grid point is then the answer), whether it lies at an end of the grid (`edge`), and the second derivative of log
+    loss there (`bend`, None where a neighbour is missing)."""
+
+    log2: float
+    cliff: bool
+    edge: bool
+    bend: float | None
+
+
+def optimum(rates: np.ndarray, losses: np.ndarray) -> Valley:
     """The rate of least loss, by a parabola in log loss through the best point and its two neighbours.
+
+    Losses that are not all positive, as a log-likelihood's, have their parabola in the loss itself, and no bend.
 
     **Arguments:** `rates`: evenly spaced log2 rates; `losses`: mean over seeds, infinite where any seed diverged.
 
-    **Returns:** log2 rate (NaN where all diverged), whether a neighbour diverged (the grid point is then the answer),
-    whether the best point lies at an end of the grid.
-
     >>> x = np.array([-1.0, 0.0, 1.0])
     >>> optimum(x, np.exp((x - 0.25) ** 2))
-    (0.25, False, False)
+    Valley(log2=0.25, cliff=False, edge=False, bend=2.0)
     """
     if not np.isfinite(losses).any():
-        return math.nan, False, True
+        return Valley(math.nan, False, True, None)
     best = int(np.argmin(losses))
     if best in (0, len(rates) - 1):
         inner = 1 if best == 0 else best - 1
-        return float(rates[best]), len(rates) > 1 and not math.isfinite(losses[inner]), True
-    low, middle, high = losses[best - 1 : best + 2]
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return float(rates[best]), True, False
-    if min(low, middle, high) <= 0:
-        return float(rates[best]), False, False
-    low, middle, high = np.log([low, middle, high])
-    bend = low - 2 * middle + high
-    step = rates[best + 1] - rates[best]
+        return Valley(float(rates[best]), len(rates) > 1 and not math.isfinite(losses[inner]), True, None)
+    around = losses[best - 1 : best + 2]
+    if not np.isfinite(around).all():
+        return Valley(float(rates[best]), True, False, None)
+    positive = min(around) > 0
+    low, middle, high = np.log(around) if positive else around
+    bend, step = low - 2 * middle + high, rates[best + 1] - rates[best]
     shift = 0.5 * (low - high) / bend * step if bend > 0 else 0.0
-    return float(rates[best] + shift), False, False
+    return Valley(float(rates[best] + shift), False, False, float(bend / step**2) if positive else None)
 
 
 def largest_stable(rates: np.ndarray, losses: np.ndarray) -> float | None:
@@ -121,7 +135,9 @@ def as_good(axes: Axes, losses: Sequence[np.ndarray]) -> np.ndarray:
     σ² is the variance of d over seeds, pooled over the near-best rates of all sizes: at one rate two or three seeds
     agree by chance, and resampling them sees no scatter (a chaotic run's loss is another after one rounding).
 
-    **Arguments:** `axes`; `losses`: of every size. **Returns:** NaN with one seed, and where all diverged.
+    **Arguments:** `axes`; `losses`: of every size.
+
+    **Returns:** NaN with one seed, where all diverged, and where a loss is not positive.
     """
     seeds = losses[0].shape[0]
     found = np.full((len(losses), len(axes), 2), math.nan)
@@ -144,30 +160,3 @@ def _against_best(losses: np.ndarray, index: int) -> np.ndarray:
     known = np.isfinite(line).all(axis=0) & (line > 0).all(axis=0)
     logs = np.where(known, np.log(np.where(known, line, 1.0)), math.inf)
     return logs - logs[:, best, None] if known[best] else np.full(line.shape, math.inf)
-
-
-def regret(axes: Axes, losses: np.ndarray, rates: np.ndarray) -> float:
-    """Relative excess loss at rates between grid points, log loss interpolated; infinite where one diverged.
-
-    **Arguments:** `axes`; `losses`: of the grid, means over seeds; `rates`: log2, one an axis.
-    """
-    if not (np.isfinite(losses).any() and np.isfinite(rates).all()):
-        return math.inf
-    corners = list(itertools.product(*map(_neighbours, axes, rates)))
-    ends = np.array([losses[tuple(index for index, _ in corner)] for corner in corners])
-    if not np.isfinite(ends).all():
-        return math.inf
-    weights = np.array([math.prod(weight for _, weight in corner) for corner in corners])
-    best = float(np.min(losses))
-    if best <= 0:
-        return 0.0 if min(ends) <= 0 else math.inf
-    return max(0.0, math.exp(float(np.dot(weights, np.log(ends)))) / best - 1)
-
-
-def _neighbours(rates: np.ndarray, rate: float) -> list[tuple[int, float]]:
-    """The grid points beside a rate, each with its weight; those without weight left out."""
-    if len(rates) == 1:
-        return [(0, 1.0)]
-    above = int(np.clip(np.searchsorted(rates, rate), 1, len(rates) - 1))
-    weight = (rate - rates[above - 1]) / (rates[above] - rates[above - 1])
-    return [(index, share) for index, share in ((above - 1, 1 - weight), (above, weight)) if share > 0]

@@ -1,13 +1,13 @@
 """A parameterization: one row of exponents for every role, and the size at which all of them coincide."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
 from .._errors import InputError, unknown
+from .._numbers import real_number, whole_number
 from ._depth import PUBLISHED, depth_rows
 from ._gauge import GAUGES, Move, moved, moves_to
 from ._power import ONE, Power, Rational, Size, fraction
@@ -244,11 +244,7 @@ def parameterization(
 
 def prefactor(value: Any) -> float:
     """γ_0 as a float. **Raises:** `InputError` where it is no positive number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise InputError(
-            f"gamma_0 is {value!r}", setting="gamma_0", value=value, remedy="it must be positive and finite"
-        )
-    return float(value)
+    return real_number("gamma_0", value)
 
 
 def _richness(name: str, richness: Rational | None) -> Fraction | None:
@@ -303,8 +299,4 @@ def _role(name: Role | str) -> Role:
 
 
 def _at_least_one(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(
-            f"{name} is {value!r}", setting=name, value=value, remedy="it must be a whole number of at least 1"
-        )
-    return value
+    return whole_number(name, value)

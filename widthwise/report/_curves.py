@@ -183,7 +183,9 @@ def groups(payload: Payload) -> list[Group]:
 def _group(
     key: tuple[str, str, str, str], summary: Row, arm: dict[int, list[Row]], place: str, costs: dict[int, float]
 ) -> Group:
-    surfaces = {size: found for size, runs in arm.items() if (found := Surface.of(runs)).rates}
+    # Tuned rates lie beside the grid, which a surface shows.
+    grids = {size: [run for run in runs if not run.get("tuned")] for size, runs in arm.items()}
+    surfaces = {size: found for size, runs in grids.items() if (found := Surface.of(runs)).rates}
     lines = {size: Line.of(_at_best(runs, surfaces.get(size))) for size, runs in arm.items()}
     return Group(*key, summary=summary, lines=lines, surfaces=surfaces, place=place, costs=costs)
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ._curves import Group, Payload, Row, failed, finite, groups
-from ._formatting import NONE, decimal, exponent, label, name, number, percent, power, with_error
-from ._verdict import transfers, undecided
+from ._formatting import NONE, decimal, exponent, label, name, number, power, with_error
+from ._verdict import cost_words, transfers, undecided
 
 SETTLED = 1e-2
 FIRST = 10
@@ -28,7 +28,7 @@ def summary_table(payload: Payload) -> Table:
     drifts = [f"drift of the {which} (octave per doubling)" for which in (
         "best rate", "largest stable rate",
         *(["best activity rate", "largest stable activity rate"] if both else []))]  # fmt: skip
-    columns = ["rule", "axis", "sizes", *drifts, "cost of the rate tuned at the base", "transfers"]
+    columns = ["rule", "axis", "sizes", *drifts, "cost of the smallest size's rate at the largest", "transfers"]
     rows = [_summary_row(group, both) for group in found]
     return Table(columns, _numeric(columns, 3, len(columns) - 1), rows)
 
@@ -50,7 +50,7 @@ def _summary_row(group: Group, both: bool) -> list[str]:
         group.axis,
         f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else "".join(map(str, sizes)) or NONE,
         *drifts,
-        percent(group.scalar("regret")),
+        cost_words(group, sizes[-1]).removeprefix("costs ") if len(sizes) > 1 else NONE,
         NONE if answer is None else "yes" if answer else "not decided" if undecided(group) else "no",
     ]
 

@@ -8,6 +8,10 @@ from ..store import jsonable
 from ._verdict import verdicts, verifications
 
 Row = dict[str, Any]
+KEY = (
+    "±: standard error over seeds. cliff: a rate next to the best one diverged. residual: of inference, 1 where it "
+    "began, 0 at its end. settled: examples whose residual is below the tolerance."
+)
 
 
 def summary_text(payload: dict[str, Any]) -> str:
@@ -20,6 +24,8 @@ def summary_text(payload: dict[str, Any]) -> str:
         columns = _columns(row)
         lines.append("".join(name for name, _ in columns))
         lines += ["".join(cell(index) for _, cell in columns) for index in range(len(row["sizes"]))]
+    if lines:
+        lines.append(KEY)
     lines += [f"{verdict.label}: {verdict.sentence}" for verdict in verdicts(jsonable(payload))]
     lines += [f"{verdict.label}: {verdict.sentence}" for verdict in verifications(jsonable(payload))]
     return "\n".join(lines)
@@ -36,7 +42,8 @@ def _columns(row: Row) -> list[tuple[str, Callable[[int], str]]]:
         columns += _rate_columns(row, "best activity rate", *names)
     return [
         *columns,
-        ("   best loss", lambda i: f"   {_number(row['best_loss'][i], 9.4)}"),
+        (f"   {_better(row):>9s}", lambda i: f"   {_number(row['best_loss'][i], 9.4)}"),
+        ("  cost of the first", lambda i: f"  {_cost(row, i):>17s}"),
         ("   residual", lambda i: f"   {_number(row['residual_at_optimum'][i], 8.1, 'e')}"),
         ("  settled", lambda i: f"  {_number(row['settled_at_optimum'][i], 7.0, '%')}"),
     ]
@@ -52,6 +59,22 @@ def _rate_columns(
         return f"  {_number(row[best][i], 7.2)} ± {spread}{' cliff' if row[cliff][i] else '      '}"
 
     return [(f"  {head:20s}", shown), ("  largest stable", lambda i: f"  {_number(row[stable][i], 14.2)}")]
+
+
+def _better(row: Row) -> str:
+    """The head of what was selected: a loss, or an accuracy."""
+    return {"test_accuracy": "best test", "test_loss": "test loss"}.get(row.get("select") or "", "best loss")
+
+
+def _cost(row: Row, index: int) -> str:
+    """What the smallest size's tuned rate costs at a size."""
+    cost, error = (row.get(name, [None])[index] if row.get(name) else None for name in ("cost", "cost_se"))
+    lost = (row.get("cost_diverged") or [None] * (index + 1))[index]
+    if lost:
+        return f"diverges in {lost}"
+    if cost is None or not math.isfinite(cost):
+        return "-"
+    return f"{100 * cost:.1f}" + ("" if error is None else f" ± {100 * error:.1f}") + " %"
 
 
 def _number(value: float | None, form: float, kind: str = "f") -> str:

@@ -2,7 +2,9 @@
 
 from ..optima import around as around
 from ..optima import summarize as summarize
+from ..optima import to_run as to_run
 from ..optima import verify as verify
+from ..optima import with_divergence as with_divergence
 from ..report import TransferResult as TransferResult
 from ..report import summary_text as summary_text
 from ..store import RunStore as RunStore
@@ -14,6 +16,7 @@ from ..store import stream as stream
 from ..store import write_json as write_json
 from ._group import Group as Group
 from ._group import Member as Member
+from ._group import Work as Work
 from ._group import members as members
 from ._group import with_activity_rate as with_activity_rate
 from ._rate_search import LEAST_STEP as LEAST_STEP
@@ -35,6 +38,7 @@ from ._train_group import group_runner as group_runner
 from ._train_group import run_group as run_group
 from ._transfer import LARGEST_LOG2 as LARGEST_LOG2
 from ._transfer import grid as grid
+from ._transfer import rates_of as rates_of
 from ._transfer import transfer as transfer
 from ._tune import TuneResult as TuneResult
 from ._tune import run_search as run_search

@@ -14,15 +14,32 @@ from ..parameterizations import Parameterization
 
 
 class Member(NamedTuple):
-    """What tells one run of a group from the others: `log2_activity_rate` is None where none is swept."""
+    """What tells one run of a group from the others.
+
+    **Fields:** `log2_activity_rate`: None where none is swept; `tuned`: True of a rate that was tuned at a smaller
+    size and is run beside the grid, else None. It says why the run was made, and is no part of its name.
+    """
 
     seed: int
     log2_rate: float
     log2_activity_rate: float | None = None
+    tuned: bool | None = None
 
     def named(self) -> dict[str, float]:
         """The fields that are set: what a run's name is made from."""
-        return {name: value for name, value in self._asdict().items() if value is not None}
+        return {name: value for name, value in self._asdict().items() if value is not None and name != "tuned"}
+
+
+def member_at(seed: int, point: Sequence[float], tuned: bool | None = None) -> Member:
+    """The member at a point of the search: its log2 rate, or also its log2 activity rate."""
+    return Member(seed, point[0], point[1] if len(point) > 1 else None, tuned)
+
+
+class Work(NamedTuple):
+    """Runs of one group that are to be trained: the group's index in the sweep, and which of its members."""
+
+    group: int
+    members: tuple[Member, ...]
 
 
 def members(

@@ -150,5 +150,5 @@ def refined(losses: dict[Point, float]) -> tuple[Point | None, bool]:
         cliff |= not (math.isfinite(along[low]) and math.isfinite(along[high]))
         if math.isclose(best[index] - low, high - best[index], rel_tol=1e-9):
             rates = np.array([low, best[index], high])
-            moved[index] = optimum(rates, np.array([along[rate] for rate in rates.tolist()]))[0]
+            moved[index] = optimum(rates, np.array([along[rate] for rate in rates.tolist()])).log2
     return tuple(moved), cliff

@@ -1,4 +1,4 @@
-"""All groups of a sweep, those that are stored already left out, and the summary of their runs."""
+"""All groups of a sweep, then the runs that its verdict needs beside the grid; what is stored already is left out."""
 
 import datetime
 import time
@@ -12,16 +12,17 @@ import numpy as np
 
 from .._errors import InputError
 from ..data import Dataset
-from ..optima import summarize
+from ..optima import metric_of, summarize, to_run, with_divergence
 from ..parameterizations import to_json
 from ..report import TransferResult
 from ..training import SETTLED, UnsettledWarning
-from ._group import Group, with_activity_rate
+from ._group import Group, Member, Work, member_at, with_activity_rate
 from ._records import Records, device, records, run_names, versions
-from ._train_group import OnRuns, Rows, Training, run_group
+from ._train_group import OnRuns, Rows, Training, group_runner
 
-# 2: runs also differ by their activity rate.
-SCHEMA_VERSION = 2
+# 2: runs also differ by their activity rate. 3: rates tuned at smaller sizes are run beside the grid, and the verdict
+# is theirs; accuracies and test losses.
+SCHEMA_VERSION = 3
 
 
 CURVE_FIELDS = (
@@ -34,8 +35,13 @@ CURVE_FIELDS = (
     "output_precision",
     "log2_rate",
     "log2_activity_rate",
+    "tuned",
     "seed",
+    "first_loss",
     "final_loss",
+    "train_accuracy",
+    "test_loss",
+    "test_accuracy",
     "diverged",
     "residual_median",
     "iterations_median",
@@ -46,11 +52,11 @@ CURVE_FIELDS = (
 KEPT = (*CURVE_FIELDS, "settled", "curvature", "cosine_to_backprop", "seconds")
 
 
-# Trains the groups of some indices, and yields each one's index and records as it ends (sweep/engines).
+# Trains some work, and yields each group's index and records as it ends (sweep/engines).
 Ended = Generator[tuple[int, Records], None, None]
 
 
-Engine = Callable[[Sequence[int], OnRuns], Ended]
+Engine = Callable[[Sequence[Work], OnRuns], Ended]
 
 
 @runtime_checkable
@@ -76,18 +82,22 @@ def run_sweep(
     *,
     axis: str,
     settings: dict[str, Any],
+    select: str = "final_loss",
+    tuned_rates: bool = True,
     identities: Sequence[dict[str, Any]] | None = None,
     command: str = "",
     store: Store | None = None,
     engine: Engine | None = None,
     on_runs: OnRuns = lambda rows: None,
+    on_more: Callable[[int], None] = lambda count: None,
 ) -> TransferResult:
-    """Run all groups that are not stored yet, and summarize.
+    """Run all groups that are not stored yet, then every smaller size's tuned rate at the larger ones, and summarize.
 
-    **Arguments:** `groups`; `data`, `training`, `log2_rates`, `seeds`; `axis`: see `summarize`; `settings`: for the
-    report; `identities`: what defines each group, hashed with seed and rate to name its runs; `command`: the exact
-    command; `store`: finished groups are read from it and new ones appended; `engine`: what trains them; None for this
-    process, in order; `on_runs`.
+    **Arguments:** `groups`; `data`, `training`, `log2_rates`, `seeds`; `axis`, `select`: see `summarize`; `settings`:
+    for the report; `tuned_rates`: False to run the grid alone; `identities`: what defines each group, hashed with seed
+    and rate to name its runs; `command`: the exact command; `store`: finished groups are read from it and new ones
+    appended; `engine`: what trains them; None for this process, in order; `on_runs`; `on_more`: told how many runs the
+    verdict needs beside the grid, before they are made.
 
     **Returns:** a `TransferResult`.
     """
@@ -95,39 +105,19 @@ def run_sweep(
         raise InputError(f"seeds {seeds}", setting="seeds", value=seeds, remedy="at least one is needed")
     if not groups:
         raise InputError(f"sizes {len(groups)}", setting="sizes", value=len(groups), remedy="at least one is needed")
+    check_select(select, data)
     for group in groups:
         if group.log2_activity_rates is not None:
             with_activity_rate(group.algorithm, jnp.ones(()))
     began = time.perf_counter()
-    chosen = list(range(seeds))
     identities = [group.labels for group in groups] if identities is None else identities
-    names = [
-        run_names(identity, group.members(log2_rates, chosen))
-        for group, identity in zip(groups, identities, strict=True)
-    ]
-
-    def here(left: Sequence[int], told: OnRuns) -> Ended:
-        for index in left:
-            found = run_group(groups[index], data, training, log2_rates, chosen, on_runs=told)
-            yield index, records(names[index], index, identities[index], found, "local")
-
-    by_group: dict[int, Rows] = {}
-    devices = set()
-    for index, group in enumerate(groups):
-        if store is not None and store.finished(names[index]):
-            # A record of an earlier version lacks the fields that came later.
-            members = group.members(log2_rates, chosen)
-            stored = zip(members, store.of(names[index]), strict=True)
-            by_group[index] = [_kept(group.described() | one._asdict() | record["run"]) for one, record in stored]
-            on_runs(by_group[index])
-    left = [index for index in range(len(groups)) if index not in by_group]
-    with closing((engine or here)(left, on_runs)) as ended:
-        for index, found in ended:
-            if store is not None:
-                store.append(found)
-            by_group[index] = [_kept(record["run"]) for record in found]
-            devices.add(found[0]["device"])
-    rows = [row for index in range(len(groups)) for row in by_group[index]]
+    sweep = _Sweep(groups, data, training, identities, store, engine, on_runs)
+    chosen = range(seeds)
+    sweep.run([Work(index, tuple(group.members(log2_rates, chosen))) for index, group in enumerate(groups)])
+    while tuned_rates and (work := _beside_the_grid(groups, sweep.rows, axis, select, chosen)):
+        on_more(sum(len(one.members) for one in work))
+        sweep.run(work)
+    rows = sweep.rows
     warn_unsettled(groups, rows)
     return TransferResult(
         {
@@ -135,16 +125,96 @@ def run_sweep(
             "command": command,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "versions": versions(),
-            "device": ", ".join(sorted(devices)) or device(),
+            "device": ", ".join(sorted(sweep.devices)) or device(),
             "settings": settings,
             "tables": {_rule(group.labels): to_json(group.table) for group in groups},
             "wall_seconds": time.perf_counter() - began,
             "runs": len(rows),
             "costs": costs(rows),
-            "curves": [{name: row[name] for name in CURVE_FIELDS} for row in rows],
-            "summary": summarize(rows, axis),
+            "curves": [{name: row.get(name) for name in CURVE_FIELDS} for row in rows],
+            "summary": summarize(rows, axis, select),
         }
     )
+
+
+def check_select(select: str, data: Dataset) -> None:
+    """Refuse, before anything is trained, a metric that no run of these data will have.
+
+    **Raises:** `InputError` for an unknown one, and for accuracies of data without classes.
+    """
+    if metric_of(select).mirrored and data.classes is None:
+        raise InputError(
+            f"select {select!r}: {data.name} has no classes, so no accuracy",
+            setting="select",
+            value=select,
+            remedy="use final_loss or test_loss",
+        )
+
+
+class _Sweep:
+    """The runs of a sweep, trained or read back: one list of rows for each of its groups."""
+
+    def __init__(
+        self,
+        groups: Sequence[Group],
+        data: Dataset,
+        training: Training,
+        identities: Sequence[dict[str, Any]],
+        store: Store | None,
+        engine: Engine | None,
+        on_runs: OnRuns,
+    ) -> None:
+        self.groups, self.data, self.training = groups, data, training
+        self.identities, self.store, self.on_runs = identities, store, on_runs
+        self.engine = engine or self._here
+        self.devices: set[str] = set()
+        self._rows: dict[int, Rows] = {index: [] for index in range(len(groups))}
+
+    @property
+    def rows(self) -> Rows:
+        """All rows so far, group after group, with the divergence judged."""
+        return with_divergence(row for rows in self._rows.values() for row in rows)
+
+    def run(self, work: Sequence[Work]) -> None:
+        """Train what is not stored yet."""
+        left = [one for one in work if not self._read_back(one)]
+        with closing(self.engine(left, self.on_runs)) as ended:
+            for index, found in ended:
+                if self.store is not None:
+                    self.store.append(found)
+                self._rows[index] += [kept(record["run"]) for record in found]
+                self.devices.add(found[0]["device"])
+
+    def _here(self, left: Sequence[Work], told: OnRuns) -> Ended:
+        for work in left:
+            chosen = sorted({one.seed for one in work.members})
+            rows = group_runner(self.groups[work.group], self.data, self.training, chosen)(work.members, told)
+            yield work.group, records(self._names(work), work.group, self.identities[work.group], rows, "local")
+
+    def _names(self, work: Work) -> list[str]:
+        return run_names(self.identities[work.group], work.members)
+
+    def _read_back(self, work: Work) -> bool:
+        """Whether some work is stored, and its rows are read back."""
+        names = self._names(work)
+        if self.store is None or not self.store.finished(names):
+            return False
+        # A record of an earlier version lacks the fields that came later.
+        described = self.groups[work.group].described()
+        stored = zip(work.members, self.store.of(names), strict=True)
+        rows = [kept(described | record["run"] | one._asdict()) for one, record in stored]
+        self.on_runs(rows)
+        self._rows[work.group] += rows
+        return True
+
+
+def _beside_the_grid(groups: Sequence[Group], rows: Rows, axis: str, select: str, seeds: Sequence[int]) -> list[Work]:
+    """The rates that the next verdict needs, at the groups that have not run them."""
+    found: dict[int, list[Member]] = {}
+    for labels, point in to_run(rows, axis, select):
+        index = next(index for index, group in enumerate(groups) if labels.items() <= group.labels.items())
+        found.setdefault(index, []).extend(member_at(seed, point, tuned=True) for seed in seeds)
+    return [Work(index, tuple(members)) for index, members in sorted(found.items())]
 
 
 def costs(rows: Rows) -> list[dict[str, Any]]:
@@ -157,8 +227,12 @@ def costs(rows: Rows) -> list[dict[str, Any]]:
     return [dict(zip(names, key, strict=True)) | {"seconds": float(np.median(own))} for key, own in seconds.items()]
 
 
-def _kept(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in KEPT if name in row}
+def kept(row: dict[str, Any]) -> dict[str, Any]:
+    """What the curves and the summary need of a run; runs stored before 0.2 know their first loss by their curve."""
+    curve = row.get("curve") or [None]
+    kept = {"first_loss": curve[0]} | {name: row[name] for name in KEPT if name in row}
+    # A loss that was infinite on the way and came back was no training.
+    return kept | ({"final_loss": None} if None in curve[1:] else {})
 
 
 def warn_unsettled(groups: Sequence[Group], rows: Sequence[dict[str, Any]]) -> None:

@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Array
 
 from .._errors import InputError
-from .._loss import Loss, mse
+from .._loss import Loss, check_loss, mse
+from .._numbers import real_number
 from ..algorithms import AbstractAlgorithm, Learner
 from ..data import Dataset
 from ..network import Built, Factors
@@ -25,6 +26,7 @@ from ..training import (
     Examples,
     Scaled,
     batches_per_epoch,
+    checked_settings,
     chosen_update,
     evaluate,
     examples,
@@ -39,14 +41,13 @@ from ..training import (
     schedule,
     start,
     streams,
+    total_steps,
     with_statistics,
 )
 from ._group import Group, Member, with_activity_rate
 
 # Below this width one product of a few networks is faster than a few products; of more of them it is slower again.
 VMAP_BELOW, VMAP_AT_MOST = 128, 4
-# A diverged loss is one above this multiple of the loss of predicting zero.
-DIVERGED = 2.0
 CURVE_POINTS = 50
 
 
@@ -81,19 +82,7 @@ class Training:
 
     def total(self, count: int) -> int:
         """Steps in all, for a number of training examples."""
-        per_epoch = batches_per_epoch(count, self.batch_size)
-        if (self.steps is None) == (self.epochs is None):
-            raise InputError(
-                f"steps {self.steps} and epochs {self.epochs}",
-                setting="steps",
-                value=self.steps,
-                remedy="give one of them",
-            )
-        total = self.steps if self.epochs is None else self.epochs * per_epoch
-        if total is None or total < 1:
-            name, given = ("steps", self.steps) if self.epochs is None else ("epochs", self.epochs)
-            raise InputError(f"{name} {given}", setting=name, value=given, remedy="at least one step must be made")
-        return total
+        return total_steps(self.epochs, self.steps, batches_per_epoch(count, self.batch_size))
 
 
 Rows = list[dict[str, Any]]
@@ -115,9 +104,11 @@ def run_group(
     runs as they end.
 
     **Returns:** one row a run, in the order of `group.members`: the labels, `gamma_bar`, `output_precision`, `seed`,
-    `log2_rate`, `log2_activity_rate`, `final_loss` (on the whole training set after the last step), `diverged`,
-    `residual_median`, `iterations_median`, `settled` (share of examples), `cosine_to_backprop`, `cosine_layer_min`,
-    `curvature` (None where the algorithm has none), `curve`, `seconds`.
+    `log2_rate`, `log2_activity_rate`, `tuned`, `first_loss` and `final_loss` (on the whole training set, before the
+    first step and after the last), `train_accuracy`, `test_loss`, `test_accuracy` (None for regression), `diverged`
+    (no finite loss; see `optima.with_divergence` for the others), `residual_median`, `iterations_median`, `settled`
+    (share of examples), `cosine_to_backprop`, `cosine_layer_min`, `curvature` (None where the algorithm has none),
+    `curve`, `seconds`.
     """
     return group_runner(group, data, training, seeds)(group.members(log2_rates, seeds), on_runs)
 
@@ -145,9 +136,11 @@ def group_runner(
         for built, seed in zip(builts, seeds, strict=True)
     ]
     dtype = builts[0].network.dtype
-    train_data = examples(data, "train", dtype, builts[0].network)
+    checked_settings(dtype, **training.settings())
+    train_data, test_data = (examples(data, split, dtype, builts[0].network) for split in ("train", "test"))
     total = training.total(train_data.count)
     leaves_steps(group.algorithm, total)
+    check_loss(training.loss, data, dtype)
     group.algorithm.validate(learners[0], train_data.chunk(0, training.batch_size))
     shared = _Shared(
         jax.tree.map(lambda *leaves: jnp.stack(leaves), *(eqx.filter(learner, eqx.is_array) for learner in learners)),
@@ -155,21 +148,28 @@ def group_runner(
         jnp.stack([run_order(streams(s).order, total, train_data.count, training.batch_size) for s in seeds]),
         jnp.stack([streams(seed).algorithm for seed in seeds]),
         train_data,
+        test_data,
         eqx.filter(group.algorithm, eqx.is_array),
     )
+    evaluated = eqx.filter_jit(evaluate)
+    first = {
+        seed: float(evaluated(with_statistics(built.network, train_data), train_data, training.loss)[0])
+        for seed, built in zip(seeds, builts, strict=True)
+    }
     program = _program_of(builts[0], learners[0], group.algorithm, training, total)
-    zero = _loss_of_zero(train_data, training.loss)
     # One network's convolutions are large products already.
     images = builts[0].network.image_shape is not None
     described = group.described()
 
     def run(members: Sequence[Member], on_runs: OnRuns) -> Rows:
+        for log2 in {one.log2_rate for one in members}:
+            real_number("rate", 2.0**log2, dtype)
         runs = len({(one.seed, one.log2_rate) for one in members})
         chunk = 1 if images else _chunk_size(group.labels["width"], runs)
         rows: Rows = []
         for found, seconds in _chunks(program, shared, _arguments(members, seeds, dtype), chunk):
             ended = [
-                described | member._asdict() | _row(one, zero, seconds)
+                described | member._asdict() | _row(one, first[member.seed], seconds, data.classes is not None)
                 for member, one in zip(members[len(rows) :], found, strict=False)
             ]
             on_runs(ended)
@@ -187,6 +187,7 @@ class _Shared(NamedTuple):
     orders: Array
     keys: Array
     data: Examples
+    test: Examples
     algorithm: Any
 
 
@@ -263,8 +264,11 @@ def _program(
         state, metrics = scan_steps(
             step, start(learner, transform, run.rates), shared.data, shared.orders[seed], sample, shared.keys[seed]
         )
-        final, _ = evaluate(with_statistics(state.learner.network, shared.data), shared.data, training.loss)
-        return metrics | {"final_loss": final}
+        network = with_statistics(state.learner.network, shared.data)
+        final, accuracy = evaluate(network, shared.data, training.loss)
+        test_loss, test_accuracy = evaluate(network, shared.test, training.loss)
+        ended = {"final_loss": final, "train_accuracy": accuracy, "test_loss": test_loss}
+        return metrics | ended | {"test_accuracy": test_accuracy}
 
     @jax.jit
     def chunk(shared: _Shared, runs: _Runs) -> dict[str, Array]:
@@ -317,16 +321,15 @@ def _chunks(
         yield from pool.map(call, firsts[1:])
 
 
-def _loss_of_zero(data: Examples, loss: Loss) -> float:
-    """The mean loss of predicting zero."""
-    return float(jnp.mean(loss(jnp.zeros_like(data.y), data.y)))
-
-
-def _row(found: dict[str, np.ndarray], zero: float, seconds: float) -> dict[str, Any]:
+def _row(found: dict[str, np.ndarray], first: float, seconds: float, classes: bool) -> dict[str, Any]:
     """One run's measurements; None where the algorithm has none, or nothing finite was found."""
-    final = float(found["final_loss"])
     curve = np.asarray(found["loss"], float)
-    diverged = not (math.isfinite(final) and np.isfinite(curve).all() and final <= DIVERGED * zero)
+    # A loss that was infinite on the way and came back was no training either.
+    diverged = not np.isfinite([*curve, float(found["final_loss"])]).all()
+
+    def number(name: str) -> float | None:
+        value = float(found[name])
+        return value if math.isfinite(value) and not diverged else None
 
     def median(name: str) -> float | None:
         values = np.asarray(found.get(name, np.nan), float)
@@ -334,7 +337,11 @@ def _row(found: dict[str, np.ndarray], zero: float, seconds: float) -> dict[str,
         return float(np.median(values)) if values.size else None
 
     return {
-        "final_loss": final if math.isfinite(final) else None,
+        "first_loss": first if math.isfinite(first) else None,
+        "final_loss": number("final_loss"),
+        "train_accuracy": number("train_accuracy") if classes else None,
+        "test_loss": number("test_loss"),
+        "test_accuracy": number("test_accuracy") if classes else None,
         "diverged": diverged,
         "residual_median": median("residual_median"),
         "iterations_median": median("iterations"),

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from .._errors import InputError
-from ..optima import summarize
+from ..optima import summarize, with_divergence
 from ..store import jsonable, read_spec, stream
-from ._run_sweep import CURVE_FIELDS, KEPT, SCHEMA_VERSION, costs
+from ._run_sweep import CURVE_FIELDS, SCHEMA_VERSION, costs, kept
 
 
 def stored_payload(directory: str | os.PathLike[str]) -> dict[str, Any]:
@@ -46,8 +46,8 @@ def _payload(whole: dict[str, Any], records: Iterable[dict[str, Any]]) -> dict[s
     curves: list[dict[str, Any]] = []
     last: dict[str, Any] = {}
     for last in records:
-        row = last["run"]
-        curves.append({name: row[name] for name in KEPT if name in row})
+        curves.append(kept(last["run"]))
+    curves = with_divergence(curves)
     sizes = {name: {group["settings"][name] for group in groups.values()} for name in ("width", "depth")}
     several = [name for name, found in sizes.items() if len(found) > 1]
     axis = "grid" if len(several) > 1 else several[0] if several else "width"

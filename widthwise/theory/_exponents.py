@@ -42,7 +42,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from .._errors import InputError, unknown
+from .._errors import unknown
+from .._numbers import whole_number
 from ..parameterizations import TARGET, Parameterization, Role, UpdateRule, width_exponent
 
 ZERO, HALF = Fraction(0), Fraction(1, 2)
@@ -226,10 +227,7 @@ def _flow(table: Parameterization, depth: int, residual: bool, fixed_prediction:
 
 
 def _check(depth: int, feedback: str | None) -> None:
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 2:
-        raise InputError(
-            f"depth is {depth!r}", setting="depth", value=depth, remedy="it must be a whole number of at least 2"
-        )
+    whole_number("depth", depth, 2)
     if feedback not in (None, *FEEDBACKS):
         raise unknown("feedback", str(feedback), FEEDBACKS)
 

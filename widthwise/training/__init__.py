@@ -12,7 +12,9 @@ from ._examples import evaluate as evaluate
 from ._examples import examples as examples
 from ._examples import run_order as run_order
 from ._examples import streams as streams
+from ._examples import total_steps as total_steps
 from ._examples import with_statistics as with_statistics
+from ._optimizer import checked_settings as checked_settings
 from ._optimizer import chosen_update as chosen_update
 from ._optimizer import feedback_optimizer as feedback_optimizer
 from ._optimizer import matching_rule as matching_rule

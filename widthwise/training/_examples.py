@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .._errors import InputError
 from .._loss import Loss
+from .._numbers import whole_number
 from ..algorithms import Batch
 from ..data import Dataset
 from ..network import Network, calibrated
@@ -112,14 +113,21 @@ def batches_per_epoch(count: int, batch_size: int) -> int:
 
     **Raises:** `InputError` where a batch is larger than the data.
     """
-    if not 1 <= batch_size <= count:
-        raise InputError(
-            f"batch_size is {batch_size}",
-            setting="batch_size",
-            value=batch_size,
-            remedy=f"it must be between 1 and the {count} training examples",
-        )
-    return count // batch_size
+    remedy = f"it must be a whole number between 1 and the {count} training examples"
+    return count // whole_number("batch_size", batch_size, 1, count, remedy)
+
+
+def total_steps(epochs: int | None, steps: int | None, per_epoch: int) -> int:
+    """The steps of a run that is as long as one of both says.
+
+    **Raises:** `InputError` where both or none are given, and for what is no whole number of at least 1.
+    """
+    if (epochs is None) == (steps is None):
+        raise InputError(f"steps {steps} and epochs {epochs}", setting="steps", value=steps, remedy="give one of them")
+    remedy = "at least one step must be made, a whole number"
+    if epochs is not None:
+        return whole_number("epochs", epochs, remedy=remedy) * per_epoch
+    return whole_number("steps", steps, remedy=remedy)
 
 
 def epoch_order(
@@ -139,7 +147,7 @@ def run_order(key: PRNGKeyArray, steps: int, count: int, batch_size: int) -> Int
 
 
 def evaluate(network: Network, data: Examples, loss: Loss) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Mean loss and accuracy over a whole split, by the forward pass.
+    """Mean loss and accuracy over a whole split, by the forward pass; the accuracy is NaN where a prediction is.
 
     With the output free every error vanishes at equilibrium, so settled predictions are the forward pass's.
     """
@@ -156,11 +164,17 @@ def evaluate(network: Network, data: Examples, loss: Loss) -> tuple[Float[Array,
 
 
 def with_statistics(network: Network, data: Examples) -> Network:
-    """The network with its batch normalizations' statistics taken from the first of some examples, for prediction."""
-    return calibrated(network, data.chunk(0, min(CHUNK, data.count)).x)
+    """The network with its batch normalizations' statistics, for prediction: of 1000 examples at most.
+
+    They are drawn by a fixed permutation: rows sorted by class would give one class's statistics.
+    """
+    drawn = np.random.default_rng(0).permutation(data.count)[:CHUNK]
+    return calibrated(network, data.batch(jnp.asarray(np.sort(drawn))).x)
 
 
 def _sums(network: Network, batch: Batch, loss: Loss) -> Float[Array, "2"]:
     prediction = network(batch.x)
-    hits = jnp.argmax(prediction, axis=-1) == jnp.argmax(batch.y, axis=-1)
-    return jnp.stack([jnp.sum(loss(prediction, batch.y)), jnp.sum(hits, dtype=prediction.dtype)])
+    hits = (jnp.argmax(prediction, axis=-1) == jnp.argmax(batch.y, axis=-1)).astype(prediction.dtype)
+    # What is NaN names no class.
+    hits = jnp.where(jnp.isnan(prediction).any(axis=-1), jnp.nan, hits)
+    return jnp.stack([jnp.sum(loss(prediction, batch.y)), jnp.sum(hits)])

@@ -8,8 +8,7 @@ The direction is looked up by the table's row (`parameterizations/_update_rule.p
 divided by ε_l where their size does not matter to the direction, which its own ε then meets at every size alike.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -19,6 +18,7 @@ import optax
 from jaxtyping import Array, Float, Int, PyTree
 
 from .._errors import InputError, unknown
+from .._numbers import real_number
 from ..algorithms import AbstractFeedback
 from ..network import Built, Feedback, LeafScaling
 from ..parameterizations import (
@@ -129,7 +129,7 @@ def scale_by_parameterization(
     >>> transform = optax.chain(*links)
     """
     kind = built.table.weight_decay_kind
-    _check(0.0, 1e-8, weight_decay, None)
+    checked_settings(weight_decay=weight_decay)
     if kind != "lr" and not is_zero(weight_decay):
         raise InputError(
             f"weight_decay {weight_decay} of the kind {kind!r} does not follow the direction",
@@ -168,7 +168,8 @@ def scaled_update(
         rule, decay_kind = built.table.rule, built.table.weight_decay_kind
     assert rule is not None
     scaled = _scaled(built)
-    _check(momentum, epsilon, weight_decay, clip)
+    known = checked_settings(momentum=momentum, epsilon=epsilon, weight_decay=weight_decay, clip=clip)
+    momentum, epsilon, weight_decay, clip = known["momentum"], known["epsilon"], known["weight_decay"], known["clip"]
     own = direction or direction_of(rule, scaled.labels, momentum=momentum, epsilon=epsilon)
     clipped = None if clip is None else clip_by_scaled_norm(scaled, clip)
     decay = _decay(scaled, weight_decay, decay_mask)
@@ -293,17 +294,18 @@ def matching_rule(row: Any, built: Built) -> UpdateRule:
     return rule
 
 
-def _check(momentum: Any, epsilon: Any, weight_decay: Any, clip: Number | None) -> None:
-    """Refuse values out of range; traced ones pass."""
-    bounds: Sequence[tuple[str, Any, Callable[[Any], bool], str]] = (
-        ("momentum", momentum, lambda v: 0 <= v < 1, "it must be at least 0 and below 1"),
-        ("epsilon", epsilon, lambda v: v > 0, "it must be positive"),
-        ("weight_decay", weight_decay, lambda v: 0 <= v < math.inf, "it must be finite and at least 0"),
-        ("clip", 1.0 if clip is None else clip, lambda v: 0 < v < math.inf, "it must be positive, or None for none"),
-    )
-    for name, value, good, remedy in bounds:
-        if not isinstance(value, jax.core.Tracer) and not good(value):
-            raise InputError(f"{name} is {value}", setting=name, value=value, remedy=remedy)
+def checked_settings(dtype: Any = None, **settings: Any) -> dict[str, Any]:
+    """The numbers that an optimizer is made from, as Python's floats; traced ones and None pass.
+
+    **Arguments:** `dtype`: of the weights, which must keep them (None: any); `settings`: momentum, epsilon,
+    weight_decay, clip.
+
+    **Raises:** `InputError` for numbers out of range, or rounded away.
+    """
+    return {
+        name: value if value is None or isinstance(value, jax.core.Tracer) else real_number(name, value, dtype)
+        for name, value in settings.items()
+    }
 
 
 def _scaled(built: Built | Scaled) -> Scaled:

@@ -2,7 +2,8 @@
 
 import optax
 
-from .._errors import InputError, unknown
+from .._errors import unknown
+from .._numbers import whole_number
 
 SCHEDULES = ("constant", "linear", "cosine")
 
@@ -15,9 +16,9 @@ def schedule(kind: str, steps: int, warmup: int = 0) -> optax.Schedule:
 
     **Raises:** `InputError` for an unknown kind, and a warm-up that is negative or leaves no step.
     """
-    if isinstance(warmup, bool) or not isinstance(warmup, int) or not 0 <= warmup < max(steps, 1):
-        remedy = f"it must be a whole number from 0 to {max(steps, 1) - 1}, below the number of steps"
-        raise InputError(f"warmup is {warmup!r}", setting="warmup", value=warmup, remedy=remedy)
+    most = max(steps, 1) - 1
+    remedy = f"it must be a whole number from 0 to {most}, below the number of steps"
+    warmup = whole_number("warmup", warmup, 0, most, remedy)
     rest = steps - warmup
     makers = {
         "constant": lambda: optax.constant_schedule(1.0),

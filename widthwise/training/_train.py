@@ -1,6 +1,6 @@
 """Training one network: an epoch a call, progress between epochs, checkpoint and resume."""
 
-import numbers
+import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -13,15 +13,25 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._errors import InputError, RunWarning, expect
-from .._loss import Loss, mse
+from .._loss import Loss, check_loss, mse
+from .._numbers import real_number, whole_number
 from ..algorithms import AbstractAlgorithm
 from ..data import Dataset
 from ..inference import AbstractRelaxation
 from ..network import Built, Network, with_factors, without_factors
 from ..parameterizations import UpdateRule
 from ._checkpoint import load_checkpoint, save_checkpoint, set_aside_if_damaged
-from ._examples import Examples, batches_per_epoch, epoch_order, evaluate, examples, streams, with_statistics
-from ._optimizer import chosen_update
+from ._examples import (
+    Examples,
+    batches_per_epoch,
+    epoch_order,
+    evaluate,
+    examples,
+    streams,
+    total_steps,
+    with_statistics,
+)
+from ._optimizer import checked_settings, chosen_update
 from ._schedule import schedule
 from ._sharding import beside, gathered, split, together
 from ._step import TrainState, init_learner, leaves_steps, make_step, sampled, scan_steps, start
@@ -59,8 +69,9 @@ class Progress(NamedTuple):
 class Trained(NamedTuple):
     """A trained network.
 
-    **Fields:** `network`; `history`: every metric at every step; `test_loss`, `test_accuracy` (None for
-    regression); `train_seconds`, `compile_seconds`: of this process (a resumed run counts what it did itself).
+    **Fields:** `network`; `history`: every metric at every step; `test_loss`, `test_accuracy` (None for regression,
+    and where predictions are NaN); `train_seconds`, `compile_seconds`: of this process (a resumed run counts what it
+    did itself).
     """
 
     network: Network
@@ -91,7 +102,7 @@ def train(
     seed: int = 0,
     devices: int = 1,
     mesh: Mapping[str, int] | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     identity: str = "",
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Trained:
@@ -122,8 +133,12 @@ def train(
     expect(AbstractAlgorithm, "ww.PredictiveCoding()", algorithm=algorithm)
     expect(Dataset, "ww.data.digits()", data=data)
     expect(Callable, "ww.mse", loss=loss)
-    expect(numbers.Real | np.ndarray | jax.Array, "0.1", rate=rate)
     dtype = built.network.dtype
+    rate = real_number("rate", rate, dtype)
+    settings = checked_settings(dtype, momentum=momentum, epsilon=epsilon, weight_decay=weight_decay, clip=clip)
+    batch_size, seed = whole_number("batch_size", batch_size), whole_number("seed", seed, 0, 2**32 - 1)
+    devices, warmup = whole_number("devices", devices), whole_number("warmup", warmup, 0)
+    checkpoint = None if checkpoint is None else Path(checkpoint)
     readout = jax.tree.leaves(eqx.filter(built.network.segments[-1], eqx.is_array))[0]
     if mesh is not None and devices != 1:
         raise InputError(
@@ -139,39 +154,38 @@ def train(
     parts = split({"data": devices} if mesh is None else mesh, batch_size, readout.shape[-1])
     train_data = examples(data, "train", dtype, built.network)
     per_epoch = batches_per_epoch(train_data.count, batch_size)
-    total = _total_steps(epochs, steps, per_epoch)
+    total = total_steps(epochs, steps, per_epoch)
     leaves_steps(algorithm, total)
+    check_loss(loss, data, dtype)
     keys = streams(seed)
-    transform = chosen_update(
-        built, optimizer, momentum=momentum, epsilon=epsilon, weight_decay=weight_decay, clip=clip
-    )
+    transform = chosen_update(built, optimizer, **settings)
     factor = schedule(decay, total, warmup)
     learner = init_learner(algorithm, built, key=keys.algorithm)
     algorithm.validate(learner, train_data.chunk(0, batch_size))
     state = start(learner, transform, jnp.asarray(rate, dtype))
     history: History = {}
     # What a resumed run must share with its beginning; a constant rate may be continued for longer.
-    settings = {
+    shared = {
         "rate": rate,
         "seed": seed,
         "batch_size": batch_size,
-        "momentum": momentum,
-        "epsilon": epsilon,
-        "weight_decay": weight_decay,
+        "momentum": settings["momentum"],
+        "epsilon": settings["epsilon"],
+        "weight_decay": settings["weight_decay"],
         "decay": decay,
         "total": None if decay == "constant" else total,
         "devices": devices,
         "mesh": None if mesh is None else dict(mesh),
     }
     # Settings that the first checkpoints did not have.
-    later = {"warmup": warmup or None, "clip": clip, "optimizer": _named(optimizer)}
-    settings |= {name: value for name, value in later.items() if value is not None}
+    later = {"warmup": warmup or None, "clip": settings["clip"], "optimizer": _named(optimizer)}
+    shared |= {name: value for name, value in later.items() if value is not None}
     # Of several processes the first renames it, before any other looks.
     if checkpoint is not None and jax.process_index() == 0 and (damage := set_aside_if_damaged(checkpoint)):
         warnings.warn(damage, DamagedWarning, stacklevel=2)
     together()
     if checkpoint is not None and checkpoint.exists():
-        state, history = _resumed(checkpoint, state, identity, settings)
+        state, history = _resumed(checkpoint, state, identity, shared)
 
     def run(arrays: Any, algorithm_arrays: Any, data: Examples, order: Any, sample: Any) -> Any:
         rule = eqx.combine(algorithm_arrays, algorithm_static)
@@ -212,7 +226,7 @@ def train(
         for name, values in metrics.items():
             history.setdefault(name, []).extend(np.asarray(values, float).tolist())
         if checkpoint is not None:
-            header = {"identity": identity, "settings": settings, "history": _stored(history)}
+            header = {"identity": identity, "settings": shared, "history": _stored(history)}
             everything = gathered(arrays)
             if jax.process_index() == 0:
                 save_checkpoint(checkpoint, without_factors(everything), header)
@@ -222,7 +236,7 @@ def train(
     network = eqx.combine(arrays, static).learner.network
     network = with_statistics(network, train_data)
     test_loss, test_accuracy = evaluated(network, examples(data, "test", dtype, network), loss)
-    accuracy = None if data.classes is None else test_accuracy
+    accuracy = None if data.classes is None or np.isnan(test_accuracy) else test_accuracy
     return Trained(network, history, test_loss, accuracy, train_seconds, compile_seconds)
 
 
@@ -283,16 +297,6 @@ def evaluated(network: Network, data: Examples, loss: Loss) -> tuple[float, floa
     """Mean loss and accuracy of a network on a split, as floats."""
     mean_loss, accuracy = eqx.filter_jit(evaluate)(network, beside(network, data), loss)
     return float(mean_loss), float(accuracy)
-
-
-def _total_steps(epochs: int | None, steps: int | None, per_epoch: int) -> int:
-    if (epochs is None) == (steps is None):
-        raise InputError(f"steps {steps} and epochs {epochs}", setting="steps", value=steps, remedy="give one of them")
-    total = steps if epochs is None else epochs * per_epoch
-    if total is None or total < 1:
-        name, given = ("steps", steps) if epochs is None else ("epochs", epochs)
-        raise InputError(f"{name} {given}", setting=name, value=given, remedy="at least one step must be made")
-    return total
 
 
 def _resumed(

@@ -7,6 +7,7 @@ import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..._errors import InputError, unknown
+from ..._numbers import whole_number
 from ...inference import at_least_one, not_negative, positive
 from ...network import (
     AbstractStage,
@@ -51,7 +52,7 @@ class TrainedFeedback(AbstractFeedback):
     optimizer: str = eqx.field(static=True, default="sgd")
     rate: Float[Array, ""] = eqx.field(default=0.1, converter=positive("feedback rate"))
     steps: int = eqx.field(static=True, default=1, converter=at_least_one("feedback steps", "it would not learn"))
-    pretrain: int = eqx.field(static=True, default=0)
+    pretrain: int = eqx.field(static=True, default=0, converter=lambda value: whole_number("pretrain", value, 0))
     noise: Float[Array, ""] = eqx.field(default=0.1, converter=not_negative("noise"))
 
     def __check_init__(self) -> None:
@@ -60,13 +61,6 @@ class TrainedFeedback(AbstractFeedback):
         if self.optimizer not in FEEDBACK_OPTIMIZERS:
             raise unknown("feedback optimizer", self.optimizer, FEEDBACK_OPTIMIZERS)
         activation(self.activation)
-        if isinstance(self.pretrain, bool) or not isinstance(self.pretrain, int) or self.pretrain < 0:
-            raise InputError(
-                f"feedback pretraining is {self.pretrain!r}",
-                setting="pretrain",
-                value=self.pretrain,
-                remedy="it must be a whole number of at least 0",
-            )
         known = isinstance(self.noise, jax.Array) and not isinstance(self.noise, jax.core.Tracer)
         if self.learns != "reconstruction" and known and self.noise == 0:
             raise InputError(

@@ -19,6 +19,7 @@ SMALL_CURVATURE = 0.05
 # Beyond it, what should not grow with the size does.
 GROWTH = 0.1
 KERNEL_SLOPE = -0.375
+NOT_LOOKED_AT = "not looked at: the exponents of weight decay and of epsilon, as no check runs either"
 # Of the features' own size, or of the initial residual: beyond it slopes scatter with either sign (docs/theory.md C2).
 MOST_MOVEMENT = 1.0
 
@@ -135,7 +136,7 @@ class CoordinateCheck:
         verdict = "passed" if self.passed else f"FAILED: rates will not transfer over {self.axis}"
         if self.undecided:
             verdict = "NOT DECIDED: standard errors are too large to say; give more seeds, or larger sizes"
-        return "\n".join([*rows, settings, *said, verdict, *self._too_far(), *self._hint()])
+        return "\n".join([*rows, settings, NOT_LOOKED_AT, *said, verdict, *self._too_far(), *self._hint()])
 
     def _why_unstable(self) -> str:
         if self.curvature is None:

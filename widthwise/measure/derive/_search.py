@@ -36,6 +36,7 @@ import numpy as np
 
 from ..._errors import InputError
 from ..._loss import Loss, mse
+from ..._numbers import whole_number
 from ...algorithms import AbstractAlgorithm
 from ...network import Built
 from ...parameterizations import Parameterization, Rational, Role, fraction, update_rule
@@ -107,13 +108,7 @@ def derive(
     row = optimizer[0] if isinstance(optimizer, tuple) and len(optimizer) == 2 else optimizer
     own = update_rule(row)
     check_settings(seeds, steps, rate)
-    if isinstance(denominator, bool) or not isinstance(denominator, int) or denominator < 1:
-        raise InputError(
-            f"denominator is {denominator!r}",
-            setting="denominator",
-            value=denominator,
-            remedy="it must be a whole number of at least 1",
-        )
+    denominator = whole_number("denominator", denominator)
     leaves_steps(algorithm, steps)
     table = start or start_table(
         algorithm.name,

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .._curves import AXES, Group, Payload, groups
-from .._formatting import with_error
 from .._style import ACTIVITY_RATE, COLORS, RATE, Look, key, leftmost, legend, panels, rate_ticks, size_ticks, styled
-from .._verdict import headline
+from .._verdict import drift_words, headline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,11 +45,6 @@ def _slope(found: Sequence[Group], rule: str) -> str:
     group = next(group for group in found if group.title == rule)
     drift = group.scalar("drift_octaves_per_doubling")
     return rule if drift is None else f"{rule}: {drift_words(group)}"
-
-
-def drift_words(group: Group) -> str:
-    """The drift in octaves per doubling of the size, with its standard error."""
-    return f"{with_error(group.scalar('drift_octaves_per_doubling'), group.scalar('drift_se'), sign=True)} per doubling"
 
 
 def _members(found: Sequence[Group], axis: str, kind: str) -> list[Group]:

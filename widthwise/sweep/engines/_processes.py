@@ -12,9 +12,10 @@ from typing import Any
 import jax
 
 from ..._errors import InputError
+from .._group import Work
 from .._run_sweep import Ended, Engine
 from .._train_group import OnRuns
-from ._task import Task, largest_first, not_ended, train_task
+from ._task import Task, largest_first, not_ended, tasks_for, train_task
 
 # Never fork: JAX has threads.
 SPAWN = get_context("spawn")
@@ -39,8 +40,8 @@ def in_processes(tasks: Sequence[Task], workers: int) -> Engine:
             f"--workers is {workers}", setting="--workers", value=workers, remedy="at least one process is needed"
         )
 
-    def engine(left: Sequence[int], on_runs: OnRuns) -> Ended:
-        queue = deque(largest_first(tasks, left))
+    def engine(left: Sequence[Work], on_runs: OnRuns) -> Ended:
+        queue = deque(largest_first(tasks_for(tasks, left)))
         pool: dict[connection.Connection, _Worker] = {}
         failures: list[tuple[Task, str]] = []
         try:

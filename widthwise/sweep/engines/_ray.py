@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..._errors import InputError
+from .._group import Work
 from .._run_sweep import Ended, Engine
 from .._train_group import OnRuns
-from ._task import Task, largest_first, not_ended
+from ._task import Task, largest_first, not_ended, tasks_for
 
 # How often Ray starts a group again whose worker or node died.
 RETRIES = 3
@@ -26,12 +27,12 @@ def on_ray(tasks: Sequence[Task], address: str | None = None, cpus: float = 1, g
     """
     ray = _imported()
 
-    def engine(left: Sequence[int], on_runs: OnRuns) -> Ended:
+    def engine(left: Sequence[Work], on_runs: OnRuns) -> Ended:
         _start(ray, address)
         try:
             _placeable(ray, cpus, gpus)
             train = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(_train)
-            waiting = {train.remote(task._asdict()): task for task in largest_first(tasks, left)}
+            waiting = {train.remote(task._asdict()): task for task in largest_first(tasks_for(tasks, left))}
             failures: list[tuple[Task, str]] = []
             while waiting:
                 (ended,), _ = ray.wait(list(waiting))

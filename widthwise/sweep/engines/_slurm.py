@@ -16,10 +16,11 @@ from typing import Any
 from ..._errors import InputError
 from ...data import cache_folder, private_folder
 from ...store import LONGEST_LINE, content_hash, read_json, write_json
+from .._group import Work
 from .._records import Records
 from .._run_sweep import Ended, Engine
 from .._train_group import OnRuns
-from ._task import Task, balanced, not_ended, train_task
+from ._task import Task, balanced, not_ended, tasks_for, train_task
 
 POLL_SECONDS = 1.0
 # Long enough not to be what ends a job; a partition's own limit counts all the same.
@@ -53,7 +54,7 @@ def on_slurm(
     asked = {"name": "widthwise", "timeout_min": TIMEOUT_MINUTES, "cpus_per_task": cpus, "gpus_per_node": gpus}
     asked |= parameters or {}
 
-    def engine(left: Sequence[int], on_runs: OnRuns) -> Ended:
+    def engine(left: Sequence[Work], on_runs: OnRuns) -> Ended:
         if parts.is_symlink():
             raise InputError(
                 f"run directory {parts} is a link",
@@ -62,12 +63,12 @@ def on_slurm(
                 remedy="remove it, or use another --out",
             )
         parts.mkdir(exist_ok=True)
-        waiting = {index: tasks[index] for index in left}
+        waiting = {task.group: task for task in tasks_for(tasks, left)}
         # What the jobs of a driver that is no more have finished.
         failures: list[tuple[Task, str]] = []
         yield from _collected(parts, waiting, failures, on_runs)
         folder = Path(tempfile.mkdtemp(prefix="sweep-", dir=private_folder(cache_folder("jobs"))))
-        jobs = _submitted(submitit, folder, asked, balanced(tasks, waiting, workers), parts) if waiting else []
+        jobs = _submitted(submitit, folder, asked, balanced(list(waiting.values()), workers), parts) if waiting else []
         try:
             while jobs:
                 over = all(job.done() for job in jobs)

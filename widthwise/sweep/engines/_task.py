@@ -23,20 +23,20 @@ from ...config import (
 )
 from ...data import Dataset
 from ...parameterizations import Parameterization
-from .._group import Group, members
+from .._group import Group, Member, Work
 from .._records import Records, records, run_names
-from .._train_group import OnRuns, Training, run_group
+from .._train_group import OnRuns, Training, group_runner
 from ._flops import flops
 
 STEPS = 40
 
 
 class Task(NamedTuple):
-    """One group as plain data: what another process or machine needs to train it.
+    """Runs of one group as plain data: what another process or machine needs to train them.
 
     **Fields:** `group`: its index in the sweep; `run`: the fields of `config.Run`; `label`: what curves call its
-    parameterization; `digest`: of the data; `identity`: what its records give as their spec; `log2_rates`,
-    `log2_activity_rates`, `seeds`; `cost`: about how many floating-point operations it takes.
+    parameterization; `digest`: of the data; `identity`: what its records give as their spec; `run_cost`: about how
+    many floating-point operations one run takes; `members`: which runs.
     """
 
     group: int
@@ -44,10 +44,13 @@ class Task(NamedTuple):
     label: str
     digest: str
     identity: dict[str, Any]
-    log2_rates: list[float]
-    log2_activity_rates: list[float] | None
-    seeds: list[int]
-    cost: float
+    run_cost: float
+    members: tuple[Member, ...] = ()
+
+    @property
+    def cost(self) -> float:
+        """About how many floating-point operations its runs take."""
+        return self.run_cost * len(self.members)
 
     @property
     def place(self) -> str:
@@ -56,7 +59,7 @@ class Task(NamedTuple):
 
     def names(self) -> list[str]:
         """The hashes of its records, in order."""
-        return run_names(self.identity, members(self.log2_rates, self.seeds, self.log2_activity_rates))
+        return run_names(self.identity, self.members)
 
 
 def group_of(
@@ -102,19 +105,22 @@ def task_of(
     group: Group,
     data: Dataset,
     identity: dict[str, Any],
-    log2_rates: Sequence[float],
-    seeds: Sequence[int],
 ) -> Task:
-    """A group as plain data. Paths become absolute: a worker may start elsewhere."""
+    """A group as plain data, none of its runs asked for yet. Paths become absolute: a worker may start elsewhere."""
     whole = run.model_dump()
     for name in ("data", "data_dir"):
         if whole[name] is not None and (name == "data_dir" or str(whole[name]).endswith(".npz")):
             whole[name] = str(Path(whole[name]).absolute())
-    activity = None if group.log2_activity_rates is None else list(group.log2_activity_rates)
-    count = len(group.members(log2_rates, seeds))
-    cost = flops(group, training_of(run, group.table), count, len(data.x_train))
-    label = group.labels["parameterization"]
-    return Task(index, whole, label, data.digest, identity, list(log2_rates), activity, list(seeds), cost)
+    cost = flops(group, training_of(run, group.table), 1, len(data.x_train))
+    return Task(index, whole, group.labels["parameterization"], data.digest, identity, cost)
+
+
+def tasks_for(tasks: Sequence[Task], left: Iterable[Work]) -> list[Task]:
+    """The tasks of some work.
+
+    **Arguments:** `tasks`: of all groups, by index.
+    """
+    return [tasks[work.group]._replace(members=work.members) for work in left]
 
 
 def train_task(task: Task, engine: str, on_runs: OnRuns = lambda rows: None) -> Records:
@@ -134,9 +140,12 @@ def train_task(task: Task, engine: str, on_runs: OnRuns = lambda rows: None) -> 
             value=run.data,
             remedy="put the same files there",
         )
-    group = group_of(run, task.label, data, task.log2_activity_rates)
+    group = group_of(run, task.label, data, None)
+    # Through a pickle or JSON they come as tuples or lists.
+    chosen = [Member(*one) for one in task.members]
+    seeds = sorted({one.seed for one in chosen})
     try:
-        rows = run_group(group, data, training_of(run, group.table), task.log2_rates, task.seeds, on_runs=on_runs)
+        rows = group_runner(group, data, training_of(run, group.table), seeds)(chosen, on_runs)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else "out of memory"
         raise InputError(
@@ -148,18 +157,18 @@ def train_task(task: Task, engine: str, on_runs: OnRuns = lambda rows: None) -> 
     return records(task.names(), task.group, task.identity, rows, engine)
 
 
-def largest_first(tasks: Sequence[Task], left: Iterable[int]) -> list[Task]:
+def largest_first(tasks: Sequence[Task]) -> list[Task]:
     """The tasks in the order in which to start them: the last to end is then a small one."""
-    return sorted((tasks[index] for index in left), key=lambda task: (-task.cost, task.group))
+    return sorted(tasks, key=lambda task: (-task.cost, task.group))
 
 
-def balanced(tasks: Sequence[Task], left: Iterable[int], shares: int) -> list[list[Task]]:
+def balanced(tasks: Sequence[Task], shares: int) -> list[list[Task]]:
     """Tasks in shares of about equal cost: each goes, largest first, to the share that has least.
 
     **Returns:** at most `shares` lists, none empty.
     """
     bins: list[list[Task]] = [[] for _ in range(shares)]
-    for task in largest_first(tasks, left):
+    for task in largest_first(tasks):
         min(bins, key=lambda share: sum(one.cost for one in share)).append(task)
     return [share for share in bins if share]
 
