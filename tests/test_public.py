@@ -52,7 +52,7 @@ MISTAKES = {
     "ww.train(net, 'pc', digits, rate=0.1, steps=1)": "algorithm is 'pc': expected one like ww.PredictiveCoding()",
     "ww.train(net, pc, 'digits', rate=0.1, steps=1)": "data is 'digits': expected one like ww.data.digits()",
     "ww.train(net.network, pc, digits, rate=0.1, steps=1)": "expected one like ww.mlp(...)",
-    "ww.train(net, pc, digits, rate=None, steps=1)": "rate is 'None': expected one like 0.1",
+    "ww.train(net, pc, digits, rate=None, steps=1)": "rate is None: it must be positive and finite",
     "ww.train(net, pc, digits, rate=0.1, steps=1, loss='mse')": "loss is 'mse': expected one like ww.mse",
     "ww.mlp(64, 8, 10, depth=2, table='mup', key=key)": "table is 'mup': expected one like ww.parameterization",
     "ww.cnn((8, 8), 8, 10, depth=3, table='mup', key=key)": "table is 'mup': expected one like",

@@ -3,7 +3,8 @@
 Rates are tuned at depth 16 on a validation split, the same grid for every row, and transferred; the final runs alone
 read the test split. Rows: backprop; predictive coding at gamma_L = 1; predictive coding with gamma_L by rule
 (gamma_bar -1, and a cap on the curvature that each example meets). Three activations, `--seeds` seeds. Every run is one
-`widthwise train`; its JSON stays in results/accuracy_by_depth/, and a run that is there is not repeated.
+`widthwise train`; its JSON goes to runs/recipes/, and a run that is there is not repeated. `--stored` trains nothing
+and prints the committed results, every row marked.
 
     python recipes/mupc/accuracy_by_depth.py [--widthwise PATH] [--depths 30 128] [--rows bp rule one] [--seeds 1]
 """
@@ -11,7 +12,7 @@ read the test split. Rows: backprop; predictive coding at gamma_L = 1; predictiv
 import argparse
 import statistics
 
-from training_runs import trained
+from training_runs import parser_of, trained
 
 # gamma_L = 0.1 N / L at base 64 and 8; at most 0.03 of curvature for each example.
 RULE = "--gamma-bar -1 --output-precision 0.8 --precision-cap 0.03"
@@ -25,16 +26,15 @@ LOG2_RATES = (-7.0, -6.0, -5.0, -4.0, -3.0, -2.0)
 TUNED_AT = 16
 
 
-def tuned(program: str, row: str, activation: str) -> float:
+def tuned(values: argparse.Namespace, row: str, activation: str) -> float:
     """The log2 rate of the best validation accuracy at depth 16, one seed."""
     found = {}
     for rate in LOG2_RATES:
         flags = f"{ROWS[row]} --activation {activation} --depth {TUNED_AT} --rate {2**rate} --validation 10000"
-        result = trained(program, "accuracy_by_depth", f"tune_{row}_{activation}_{rate:g}", flags)
+        result = trained(values, "accuracy_by_depth", f"tune_{row}_{activation}_{rate:g}", flags)
         found[rate] = result["validation_accuracy"]
-    print(
-        f"{row:5s} {activation:5s} tuned at depth {TUNED_AT}:", {k: round(v, 4) for k, v in found.items()}, flush=True
-    )
+    shown = {k: round(v, 4) for k, v in found.items()}
+    print(f"{row:5s} {activation:5s} tuned at depth {TUNED_AT} ({result['source']}):", shown, flush=True)
     return max(found, key=found.get)
 
 
@@ -43,7 +43,7 @@ def line(name: str, results: list[dict]) -> str:
     accuracy = [100 * result["test_accuracy"] for result in results]
     spread = f" ± {statistics.stdev(accuracy):.2f}" if len(accuracy) > 1 else ""
     seconds = statistics.median(result["train_seconds"] for result in results)
-    text = f"{name:22s} {statistics.mean(accuracy):6.2f}{spread}  {seconds:7.1f} s"
+    text = f"{results[0]['source']:6s} {name:22s} {statistics.mean(accuracy):6.2f}{spread}  {seconds:7.1f} s"
     if results[0]["settled"] is None:
         return text
 
@@ -61,14 +61,13 @@ def line(name: str, results: list[dict]) -> str:
 
 def main() -> None:
     """Tune, transfer, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--widthwise", default="widthwise")
+    parser = parser_of(__doc__.splitlines()[0])
     parser.add_argument("--depths", type=int, nargs="+", default=[30, 128])
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=ROWS)
     parser.add_argument("--activations", nargs="+", default=list(ACTIVATIONS), choices=ACTIVATIONS)
     parser.add_argument("--seeds", type=int, default=1)
     values = parser.parse_args()
-    rates = {(row, a): tuned(values.widthwise, row, a) for a in values.activations for row in values.rows}
+    rates = {(row, a): tuned(values, row, a) for a in values.activations for row in values.rows}
     for depth in values.depths:
         for activation in values.activations:
             for row in values.rows:
@@ -76,9 +75,7 @@ def main() -> None:
                 results = []
                 for seed in range(values.seeds):
                     flags = f"{ROWS[row]} --activation {activation} --depth {depth} --rate {2**rate} --seed {seed}"
-                    results.append(
-                        trained(values.widthwise, "accuracy_by_depth", f"{row}_{activation}_{depth}_{seed}", flags)
-                    )
+                    results.append(trained(values, "accuracy_by_depth", f"{row}_{activation}_{depth}_{seed}", flags))
                 print(line(f"{depth:4d} {activation:5s} {row} 2^{rate:g}", results), flush=True)
 
 

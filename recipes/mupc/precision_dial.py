@@ -7,18 +7,16 @@ for silu and 2^-5 for tanh at depth 16). Writes results/precision_dial.json and 
     python recipes/mupc/precision_dial.py [--widthwise PATH] [--depth 30] [--seeds 2] [--activations silu tanh]
 """
 
-import argparse
 import json
 import statistics
-from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-from training_runs import RESULTS, trained
+from training_runs import RUNS, parser_of, trained, written
 
-IMAGE = Path(__file__).parents[2] / "docs" / "images" / "precision_dial.png"
+IMAGE = RUNS / "precision_dial.png"
 DIALS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 # g N / L = gamma' (N / 64) (8 / L) at base 64 and 8.
 BASE = 64 / 8
@@ -61,13 +59,13 @@ def draw(found: dict[str, dict[float, dict]], backprop: dict[str, float], depth:
             axis.set_yscale("log")
     axes[0].legend(fontsize=7)
     figure.suptitle(f"Residual muPC, width 128, depth {depth}, Fashion-MNIST, one epoch, settled inference")
+    IMAGE.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(IMAGE, dpi=110)
 
 
 def main() -> None:
     """Turn the dial, print the table, draw the figure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--widthwise", default="widthwise")
+    parser = parser_of(__doc__.splitlines()[0])
     parser.add_argument("--depth", type=int, default=30)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--log2-rate", type=float, default=-5.0)
@@ -80,20 +78,21 @@ def main() -> None:
         def runs(name: str, flags: str, activation: str = activation) -> list[dict]:
             shared = f"--activation {activation} --depth {values.depth} --rate {2**values.log2_rate} {flags}"
             return [
-                trained(values.widthwise, "precision_dial", f"{activation}_{name}_{seed}", f"{shared} --seed {seed}")
+                trained(values, "precision_dial", f"{activation}_{name}_{seed}", f"{shared} --seed {seed}")
                 for seed in range(values.seeds)
             ]
 
         plain = runs("backprop", "--algorithm bp")
         reference[activation] = 100 * statistics.mean(result["test_accuracy"] for result in plain)
-        print(f"{activation} backprop {reference[activation]:.2f} %", flush=True)
+        print(f"{plain[0]['source']}: {activation} backprop {reference[activation]:.2f} %", flush=True)
         found[activation] = {}
         for dial in DIALS:
             rule = f"--algorithm pc --gamma-bar -1 --output-precision {dial * BASE} --relaxation auto --iterations 60"
             found[activation][dial] = measured(runs(f"{dial}", rule), plain)
             shown = "  ".join(f"{k} {v:.3g}" for k, v in found[activation][dial].items())
-            print(f"{activation} g {dial:5}  {shown}", flush=True)
-    (RESULTS / "precision_dial.json").write_text(json.dumps({"backprop": reference, "dial": found}, indent=1))
+            print(f"{plain[0]['source']}: {activation} g {dial:5}  {shown}", flush=True)
+    if not values.stored:
+        written("precision_dial.json", json.dumps({"backprop": reference, "dial": found}, indent=1))
     draw(found, reference, values.depth)
 
 

@@ -47,7 +47,7 @@ def test_equals_the_python_api_over_depths(cli, loaded):
 def untrained(monkeypatch):
     """Runs that only build their network, and whose loss is a function of its shape and the rate."""
 
-    def group_runner(group, data, training, seeds):
+    def group_runner(group, data, training, seeds, together):
         built = eqx.filter_eval_shape(group.build, jax.random.key(0))
         width, depth = built.network.segments[-1].stages.linear.weight.shape[-1], built.network.depth
         measured = {"diverged": False, "residual_median": None, "iterations_median": None}

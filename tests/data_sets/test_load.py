@@ -28,9 +28,10 @@ def test_unknown_name_suggests_the_nearest():
     with refused("data", "fashion") as error:
         load("fashion")
     assert "'fashion_mnist'" in error.value.remedy
-    with refused("data", "mine.csv") as error:
-        load("mine.csv")
+    with refused("data", "mine.xlsx") as error:
+        load("mine.xlsx")
     assert ".npz" in error.value.remedy
+    assert ".csv" in error.value.remedy
 
 
 def test_more_examples_than_there_are():

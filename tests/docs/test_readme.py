@@ -60,8 +60,8 @@ def test_commands_parse(words, tmp_path, monkeypatch, capsys):
 
 # Issue 2: the demo is this command.
 DEMO = """transfer --data digits --network mlp --depth 3 --activation tanh --algorithm pc --parameterization sp mup
-    --optimizer sgd --relaxation error --iterations 12 --widths 64 128 256 512 --log2-rates -5 2 0.5 --seeds 3
-    --steps 40 --batch-size 64 --out runs/demo"""
+    --gamma-bar -1 --optimizer sgd --relaxation error --iterations 12 --widths 128 256 512 --log2-rates -5 2 0.5
+    --seeds 6 --steps 40 --batch-size 64 --out runs/demo"""
 
 
 def test_make_demo_is_the_documented_sweep():

@@ -112,3 +112,20 @@ def test_pc_to_backprop(script, results):
     rows = json.loads((results("mupc") / "pc_to_backprop.json").read_text())
     assert [(row["activation"], row["depth"], row["width"]) for row in rows] == [("linear", 4, 16), ("tanh", 4, 16)]
     assert code == int("AWAY" in out)
+
+
+def test_verdicts_are_of_stored_runs(script, results):
+    """Two widths, one optimum: the stored rule transfers, by its best grid rate."""
+    names = {"algorithm": "bp", "parameterization": "mup", "optimizer": "sgd", "depth": 3}
+    curves = [
+        names | {"width": width, "log2_rate": rate, "seed": seed, "diverged": False, "final_loss": 1.0 + rate**2}
+        for width in (64, 128) for seed in (0, 1) for rate in (-1.0, 0.0, 1.0)
+    ]  # fmt: skip
+    payload = {"schema_version": 2, "curves": curves, "summary": [names | {"axis": "width", "at": None}]}
+    (results("mupc") / "transfer_two.json").write_text(json.dumps(payload))
+    code, out = script("verdicts.py")
+    (results("mupc") / "transfer_two.json").unlink()
+    assert code == 0
+    (line,) = (line for line in out.splitlines() if "transfer_two.json" in line)
+    assert line.startswith("stored mupc/results/transfer_two.json: BP, muP, SGD: the rate tuned at width 64 (0.00 ")
+    assert "It transfers." in line

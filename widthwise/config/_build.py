@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 # Settings that the first runs did not have.
-LATER = ("rule", "warmup", "clip")
+LATER = ("rule", "warmup", "clip", "target", "task", "classes", "standardize")
 
 
 def table_of(run: Run) -> Parameterization:
@@ -205,7 +205,16 @@ def data_of(run: Run) -> "Dataset":
             value=run.data_dir,
             remedy=f"leave it out; it is for {users}",
         )
-    return data.load(run.data, data_dir=run.data_dir, examples=run.examples, image_size=run.image_size)
+    return data.load(
+        run.data,
+        data_dir=run.data_dir,
+        examples=run.examples,
+        image_size=run.image_size,
+        target=run.target,
+        task=run.task,
+        classes=run.classes,
+        standardize=run.standardize,
+    )
 
 
 def optimizer_settings(run: Run, table: Parameterization) -> dict[str, Any]:

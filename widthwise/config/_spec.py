@@ -52,10 +52,14 @@ class Run(pydantic.BaseModel):
     data: str = _field(
         "digits",
         RUN + THEORY,
-        "digits, fashion_mnist, mnist, cifar10, cifar100, linear_teacher, mlp_teacher, or a file.npz",
+        "digits, fashion_mnist, mnist, cifar10, cifar100, linear_teacher, mlp_teacher, or a file.npz or file.csv",
     )
     data_dir: str | None = _field(None, RUN + THEORY, "the only folder to look in for the data's files")
     examples: int | None = _field(None, RUN + THEORY, "use N training examples, drawn by a fixed permutation")
+    target: str | None = _field(None, RUN + THEORY, "of a .csv: the column that is learned (the last)")
+    task: str | None = _field(None, RUN + THEORY, "of your own file: classification or regression (as its targets say)")
+    classes: int | None = _field(None, RUN + THEORY, "of your own file: how many classes there are (as labels say)")
+    standardize: bool = _field(False, RUN + THEORY, "of your own file: shift and scale every feature")
     image_size: int | None = _field(None, RUN, "shrink images to N rows of pixels, by averaging whole blocks")
     network: str = _field("mlp", NET + THEORY, "mlp, residual_mlp, cnn, vgg or residual_cnn")
     width: int = _field(128, NET + THEORY, "units of each hidden layer; channels, of vgg the first layer's")

@@ -3,9 +3,12 @@
 from ._cifar import cifar10 as cifar10
 from ._cifar import cifar100 as cifar100
 from ._cifar import cifar_records as cifar_records
+from ._csv import csv as csv
 from ._dataset import Dataset as Dataset
 from ._digits import digits as digits
 from ._fashion_mnist import fashion_mnist as fashion_mnist
+from ._from_arrays import DataWarning as DataWarning
+from ._from_arrays import from_arrays as from_arrays
 from ._idx import read_idx as read_idx
 from ._load import load as load
 from ._mnist import mnist as mnist

@@ -1,6 +1,5 @@
 """The user's own data, from one file of numpy arrays."""
 
-import math
 import os
 import zipfile
 import zlib
@@ -10,22 +9,27 @@ import numpy as np
 
 from .._errors import InputError
 from ._dataset import Dataset
+from ._from_arrays import from_arrays
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
 # RuntimeError: an encrypted archive, an unknown compression. MemoryError: also a header that lies.
 _UNREADABLE = (OSError, EOFError, ValueError, RuntimeError, MemoryError, zlib.error, zipfile.BadZipFile)
 
 
-def npz(path: str | os.PathLike[str]) -> Dataset:
+def npz(
+    path: str | os.PathLike[str], *, task: str | None = None, classes: int | None = None, standardize: bool = False
+) -> Dataset:
     """A data set from a file written by `numpy.savez(path, x_train=, y_train=, x_test=, y_test=)`.
 
     **Arguments:** `path`: the file. In it:
 
-    - `x_train`, `x_test` (examples, ...): uint8, whose input is x / 255, or float32 or float64, used as
+    - `x_train`, `x_test` (examples, ...): uint8, whose input is x / 255, or other numbers, used as
       they are. The axes after the first are flattened; (height, width) and (height, width, channels)
       are kept as the image's shape.
-    - `y_train`, `y_test`: integer labels (examples,) from 0 to the largest one, or float targets
-      (examples,) or (examples, outputs).
+    - `y_train`, `y_test`: labels (whole numbers from 0 on, text, truth values, one-hot rows), or float
+      targets (examples,) or (examples, outputs).
+
+    `task`, `classes`, `standardize`: as of `from_arrays`.
 
     **Returns:** the data set, named by the path.
 
@@ -42,18 +46,7 @@ def npz(path: str | os.PathLike[str]) -> Dataset:
     (64, 3, (8, 8, 1))
     """
     arrays = _read(Path(path).expanduser())
-    y_train, y_test = arrays["y_train"], arrays["y_test"]
-    labels = y_train.dtype.kind in "iu" and y_test.dtype.kind in "iu"
-    return Dataset(
-        name=str(path),
-        x_train=_flat(arrays["x_train"]),
-        y_train=y_train if labels else _column(y_train),
-        x_test=_flat(arrays["x_test"]),
-        y_test=y_test if labels else _column(y_test),
-        scale=255.0 if arrays["x_train"].dtype == np.uint8 else 1.0,
-        classes=1 + int(max(y_train.max(initial=0), y_test.max(initial=0))) if labels else None,
-        image_shape=_image_shape(path, arrays["x_train"].shape[1:], arrays["x_test"].shape[1:]),
-    )
+    return from_arrays(**arrays, name=str(path), task=task, classes=classes, standardize=standardize)
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
@@ -83,29 +76,3 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             value=path,
             remedy=f"{needed}, none of Python objects",
         ) from error
-
-
-def _flat(x: np.ndarray) -> np.ndarray:
-    return x.reshape(len(x), math.prod(x.shape[1:])) if x.ndim else x
-
-
-def _column(y: np.ndarray) -> np.ndarray:
-    return y[:, None] if y.ndim == 1 else y
-
-
-def _image_shape(
-    path: str | os.PathLike[str], train: tuple[int, ...], test: tuple[int, ...]
-) -> tuple[int, int, int] | None:
-    if train != test:
-        raise InputError(
-            f"data file {path}: an example has shape {train} in x_train and {test} in x_test",
-            setting="data file",
-            value=path,
-            remedy="expected the same in both",
-        )
-    match train:
-        case height, width:
-            return height, width, 1
-        case height, width, channels:
-            return height, width, channels
-    return None

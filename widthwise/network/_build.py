@@ -260,6 +260,12 @@ def own_precision(table: Parameterization, role: Role, size: Size) -> float:
     return table.scalings[role].precision.at(size)
 
 
+def has_branch_law(table: Parameterization) -> bool:
+    """Whether the table scales residual branches with the depth."""
+    row = table.scalings[Role.BRANCH]
+    return any(power.depth != 0 for power in (row.multiplier, row.init, row.rate, row.epsilon))
+
+
 def feedback_rows(table: Parameterization, sizes: Sequence[Size]) -> tuple[FeedbackRow, ...]:
     """What the table says of Q_l, for each segment above the first: its fan-in is the stage's fan-out."""
     # Only the readout's sees something that does not grow.

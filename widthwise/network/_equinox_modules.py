@@ -22,7 +22,7 @@ from .._errors import InputError, expect
 from .._product import in_full
 from ..parameterizations import Parameterization, Role, Size
 from ._array_roles import ArrayRole, array_roles, check_stages, read_axes
-from ._build import Built, LeafScaling, at_least, built, own_precision, own_scaling, size_of
+from ._build import Built, LeafScaling, at_least, built, has_branch_law, own_precision, own_scaling, size_of
 from ._chain import Network, Segment
 from ._stage import AbstractStage, State
 
@@ -147,8 +147,7 @@ def _state_shapes(modules: Sequence[Any], in_size: int) -> list[tuple[int, ...]]
 
 def _check_depth_law(table: Parameterization, found: Sequence[Sequence[ArrayRole]]) -> None:
     """Refuse a law of depth that would act on nothing."""
-    powers = [getattr(table.scalings[Role.BRANCH], name).depth for name in ("multiplier", "init", "rate", "epsilon")]
-    if any(powers) and not any(array.role.is_branch for arrays in found for array in arrays):
+    if has_branch_law(table) and not any(array.role.is_branch for arrays in found for array in arrays):
         raise InputError(
             f"the table {table.name!r} has a law of depth, which acts on branches, and no array has that role",
             setting="table",

@@ -116,12 +116,13 @@ def cost_words(group: Group, size: int) -> str:
 
 
 def _worst(group: Group) -> int | None:
-    """The larger size at which the tuned rate costs most, its error included."""
+    """The larger size that decides: where the cost less two errors is largest, or where it holds, with two more."""
     larger = [size for size in group.sizes[1:] if cost_words(group, size)]
+    errors = -2 if _word(group) == "does not transfer" else 2
 
     def most(size: int) -> float:
         value = group.value("cost", size)
-        return math.inf if value is None else value + 2 * (group.value("cost_se", size) or 0.0)
+        return math.inf if value is None else value + errors * (group.value("cost_se", size) or 0.0)
 
     return max(reversed(larger), key=most) if larger else None
 

@@ -36,10 +36,15 @@ def member_at(seed: int, point: Sequence[float], tuned: bool | None = None) -> M
 
 
 class Work(NamedTuple):
-    """Runs of one group that are to be trained: the group's index in the sweep, and which of its members."""
+    """Runs of one group that are to be trained: the group's index in the sweep, and which of its members.
+
+    **Fields:** `together`: how many runs of the sweep's grid share an activity rate, from which follows how many share
+    a call: runs beside the grid then share its compiled program.
+    """
 
     group: int
     members: tuple[Member, ...]
+    together: int
 
 
 def members(

@@ -112,9 +112,10 @@ def run_sweep(
     began = time.perf_counter()
     identities = [group.labels for group in groups] if identities is None else identities
     sweep = _Sweep(groups, data, training, identities, store, engine, on_runs)
-    chosen = range(seeds)
-    sweep.run([Work(index, tuple(group.members(log2_rates, chosen))) for index, group in enumerate(groups)])
-    while tuned_rates and (work := _beside_the_grid(groups, sweep.rows, axis, select, chosen)):
+    chosen, together = range(seeds), len(log2_rates) * seeds
+    grid = [tuple(group.members(log2_rates, chosen)) for group in groups]
+    sweep.run([Work(index, members, together) for index, members in enumerate(grid)])
+    while tuned_rates and (work := _beside_the_grid(groups, sweep.rows, axis, select, chosen, together)):
         on_more(sum(len(one.members) for one in work))
         sweep.run(work)
     rows = sweep.rows
@@ -188,7 +189,8 @@ class _Sweep:
     def _here(self, left: Sequence[Work], told: OnRuns) -> Ended:
         for work in left:
             chosen = sorted({one.seed for one in work.members})
-            rows = group_runner(self.groups[work.group], self.data, self.training, chosen)(work.members, told)
+            train = group_runner(self.groups[work.group], self.data, self.training, chosen, work.together)
+            rows = train(work.members, told)
             yield work.group, records(self._names(work), work.group, self.identities[work.group], rows, "local")
 
     def _names(self, work: Work) -> list[str]:
@@ -208,13 +210,15 @@ class _Sweep:
         return True
 
 
-def _beside_the_grid(groups: Sequence[Group], rows: Rows, axis: str, select: str, seeds: Sequence[int]) -> list[Work]:
+def _beside_the_grid(
+    groups: Sequence[Group], rows: Rows, axis: str, select: str, seeds: Sequence[int], together: int
+) -> list[Work]:
     """The rates that the next verdict needs, at the groups that have not run them."""
     found: dict[int, list[Member]] = {}
     for labels, point in to_run(rows, axis, select):
         index = next(index for index, group in enumerate(groups) if labels.items() <= group.labels.items())
         found.setdefault(index, []).extend(member_at(seed, point, tuned=True) for seed in seeds)
-    return [Work(index, tuple(members)) for index, members in sorted(found.items())]
+    return [Work(index, tuple(members), together) for index, members in sorted(found.items())]
 
 
 def costs(rows: Rows) -> list[dict[str, Any]]:

@@ -114,11 +114,11 @@ def run_group(
 
 
 def group_runner(
-    group: Group, data: Dataset, training: Training, seeds: Sequence[int]
+    group: Group, data: Dataset, training: Training, seeds: Sequence[int], together: int | None = None
 ) -> Callable[[Sequence[Member], OnRuns], Rows]:
     """A function that trains members of a group, which need not be known yet: its program is compiled once a shape.
 
-    **Arguments:** as of `run_group`.
+    **Arguments:** as of `run_group`; `together`: see `Work` (the runs that are given).
 
     **Returns:** `run(members, on_runs) -> rows`.
     """
@@ -165,9 +165,11 @@ def group_runner(
         for log2 in {one.log2_rate for one in members}:
             real_number("rate", 2.0**log2, dtype)
         runs = len({(one.seed, one.log2_rate) for one in members})
-        chunk = 1 if images else _chunk_size(group.labels["width"], runs)
+        chunk = 1 if images else _chunk_size(group.labels["width"], together or runs)
         rows: Rows = []
-        for found, seconds in _chunks(program, shared, _arguments(members, seeds, dtype), chunk):
+        # A last call of another shape would be compiled anew: the last run fills it up, and is told once.
+        filled = [*members, *[members[-1]] * (-len(members) % chunk)]
+        for found, seconds in _chunks(program, shared, _arguments(filled, seeds, dtype), chunk):
             ended = [
                 described | member._asdict() | _row(one, first[member.seed], seconds, data.classes is not None)
                 for member, one in zip(members[len(rows) :], found, strict=False)

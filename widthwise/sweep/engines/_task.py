@@ -36,7 +36,7 @@ class Task(NamedTuple):
 
     **Fields:** `group`: its index in the sweep; `run`: the fields of `config.Run`; `label`: what curves call its
     parameterization; `digest`: of the data; `identity`: what its records give as their spec; `run_cost`: about how
-    many floating-point operations one run takes; `members`: which runs.
+    many floating-point operations one run takes; `members`: which runs; `together`: see `Work`.
     """
 
     group: int
@@ -46,6 +46,7 @@ class Task(NamedTuple):
     identity: dict[str, Any]
     run_cost: float
     members: tuple[Member, ...] = ()
+    together: int = 1
 
     @property
     def cost(self) -> float:
@@ -109,7 +110,7 @@ def task_of(
     """A group as plain data, none of its runs asked for yet. Paths become absolute: a worker may start elsewhere."""
     whole = run.model_dump()
     for name in ("data", "data_dir"):
-        if whole[name] is not None and (name == "data_dir" or str(whole[name]).endswith(".npz")):
+        if whole[name] is not None and (name == "data_dir" or str(whole[name]).endswith((".npz", ".csv"))):
             whole[name] = str(Path(whole[name]).absolute())
     cost = flops(group, training_of(run, group.table), 1, len(data.x_train))
     return Task(index, whole, group.labels["parameterization"], data.digest, identity, cost)
@@ -120,7 +121,7 @@ def tasks_for(tasks: Sequence[Task], left: Iterable[Work]) -> list[Task]:
 
     **Arguments:** `tasks`: of all groups, by index.
     """
-    return [tasks[work.group]._replace(members=work.members) for work in left]
+    return [tasks[work.group]._replace(members=work.members, together=work.together) for work in left]
 
 
 def train_task(task: Task, engine: str, on_runs: OnRuns = lambda rows: None) -> Records:
@@ -145,7 +146,7 @@ def train_task(task: Task, engine: str, on_runs: OnRuns = lambda rows: None) -> 
     chosen = [Member(*one) for one in task.members]
     seeds = sorted({one.seed for one in chosen})
     try:
-        rows = group_runner(group, data, training_of(run, group.table), seeds)(chosen, on_runs)
+        rows = group_runner(group, data, training_of(run, group.table), seeds, task.together)(chosen, on_runs)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else "out of memory"
         raise InputError(
