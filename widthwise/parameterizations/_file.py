@@ -335,7 +335,7 @@ def _power(parts: Mapping[str, Any], source: str) -> Power:
     return Power(**{name: fraction(value) for name, value in parts.items()})
 
 
-def _all_known(kind: str, names: Iterable[Any], options: Iterable[str], source: str) -> None:
+def _all_known(kind: str, names: Any, options: Iterable[str], source: str) -> None:
     """Refuse a misspelt name, which would otherwise be left out in silence."""
     options = [str(option) for option in options]
     for name in names:
