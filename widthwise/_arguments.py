@@ -29,7 +29,12 @@ def at_least_one(name: str, why: str = "without inference the hidden layers woul
 
 def or_zero(convert: Callable[[Any], int]) -> Callable[[Any], int]:
     """As `convert`, but 0 passes: another setting decides whether it may."""
-    return lambda value: value if type(value) is int and value == 0 else convert(value)
+
+    def converted(value: Any) -> int:
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        return 0 if whole and value == 0 else convert(value)
+
+    return converted
 
 
 def factor(name: str) -> Callable[[Any], Array]:

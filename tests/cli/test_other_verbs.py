@@ -112,7 +112,7 @@ def test_report_stays_as_it_was_where_the_payload_is_damaged(cli, refuse, loaded
     refuse("report run --out empty", "--out", "empty")
 
 
-def test_a_sweep_of_an_earlier_version_is_judged_by_its_runs(cli, loaded, here):
+def test_a_sweep_of_an_earlier_version_is_judged_by_its_runs(cli, refuse, loaded, here):
     """Schema 2 told the cost of rates that nobody ran: of its runs the smallest size's best grid rate is compared."""
     names = {"algorithm": "bp", "parameterization": "mup", "optimizer": "sgd", "depth": 3}
     curves = [
@@ -131,6 +131,11 @@ def test_a_sweep_of_an_earlier_version_is_judged_by_its_runs(cli, loaded, here):
     assert code == 0
     assert "the best grid rate at width 64 (−2.00 in log₂) costs" in out
     assert [verdict["transfers"] for verdict in loaded("verdicts.json")] == [True]
+    for name, damage in (("final_loss", "low"), ("width", None), ("seed", [1]), ("log2_rate", "fast")):
+        (here / "old" / "transfer.json").write_text(
+            json.dumps(payload | {"curves": [*curves, curves[0] | {name: damage}]})
+        )
+        refuse("report old --figures svg", "sweep file", "old/transfer.json")
 
 
 def test_check_desiderata(cli, loaded):

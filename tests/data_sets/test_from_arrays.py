@@ -88,6 +88,12 @@ def test_scales_far_from_one_name_the_feature_and_can_be_standardized():
     np.testing.assert_allclose(inputs.std(axis=0), [1, 1, 1, 0], atol=1e-12)
 
 
+def test_what_is_held_out_has_no_part_in_the_standardization():
+    found = from_arrays(RNG.normal(3, 2, (40, 2)), [0, 1] * 20, standardize=True)
+    for of, expected in ((np.mean, 0), (np.std, 1)):
+        np.testing.assert_allclose(of((found.x_train - found.shift) / found.scale, axis=0), expected, atol=1e-12)
+
+
 def test_one_split_is_enough():
     found = from_arrays(X, np.arange(40) % 2)
     assert (len(found.x_train), len(found.x_test)) == (32, 8)
@@ -104,6 +110,9 @@ def test_one_split_is_enough():
         (np.arange(40) % 3 - 1, {}, "y_train", -1),
         (RNG.normal(size=40), {"task": "classification"}, "task", "classification"),
         (["a", "b"] * 20, {"task": "regression"}, "y_train", np.dtype("<U1")),
+        (["a", "b"] * 20, {"classes": 2}, "classes", 2),
+        (np.arange(40.0), {"task": "regression", "classes": 3}, "classes", 3),
+        ([0.0, np.nan] * 20, {"task": "classification"}, "y_train", "NaN"),
         ([0, 1] * 20, {"task": "regresion"}, "task", "regresion"),
         ([0, 2] * 20, {"classes": 2}, "y_train", 2),
         (np.array([None, 1] * 20), {}, "y_train", np.dtype(object)),

@@ -345,6 +345,35 @@ class Stopped(eqx.Module):
         return jnp.tanh(self.w @ x) + jax.lax.stop_gradient(self.fixed) @ x
 
 
+class Asleep(eqx.Module):
+    """A unit that no example of the probe wakes: its gradient is zero there, and it learns all the same."""
+
+    w: jax.Array
+    gate: jax.Array
+
+    def __call__(self, x):
+        return self.w @ x * (1 + jax.nn.relu(self.gate - 1e6 + jnp.sum(x**2)))
+
+
+def test_a_unit_that_sleeps_is_not_frozen():
+    def family(width, key):
+        return [Column(8, width, key), Asleep(jnp.eye(width), jnp.zeros(())), Column(width, 3, key)]
+
+    found = own_network(family, 8, 32, table=MUP, key=jax.random.key(0))
+    assert [leaf.rate > 0 for leaf in jax.tree.leaves(found.scalings)] == [True] * 4
+
+
+def test_a_kernel_with_taps_first_is_settled_by_its_role():
+    """(taps, in, out) as Flax has it: fan-in is taps times in, as of our own convolutions, fan-out the last axis."""
+
+    def family(width, key):
+        return [Column(8, width, key), Kernel(jnp.ones((3, width, width))), Column(width, 3, key)]
+
+    found = own_network(family, 8, 32, table=MUP, key=jax.random.key(0), roles={"1.w": "hidden"})
+    hidden = jax.tree.leaves(found.scalings)[1]
+    assert (hidden.rate, hidden.fan_out_axis) == (pytest.approx(1 / 3), 2)
+
+
 def test_frozen_arrays_neither_learn_nor_decay():
     def family(width, key):
         keys = jax.random.split(key, 3)

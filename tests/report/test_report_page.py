@@ -104,7 +104,7 @@ def test_an_optimum_that_rests_at_an_edge_is_not_called_moved():
         ({"why": ["seeds"], "seeds_to_decide": 12}, "about 12 seeds would"),
         ({"why": ["seeds"], "seeds_to_decide": None}, "more than 1000 seeds would be needed"),
         ({"why": ["one seed"], "seeds": 1}, "with one seed the error is unknown, run at least 2"),
-        ({"why": ["not run"]}, "the tuned rate was not run at every larger size"),
+        ({"why": ["not known"]}, "what the tuned rate costs is not known at every larger size"),
     ],
 )
 def test_what_is_not_decided_says_what_would_decide(changes, said):

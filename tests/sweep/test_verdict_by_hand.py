@@ -193,6 +193,28 @@ def test_losses_that_are_not_positive_cost_a_share_of_their_fall(sign):
     assert (found["cost_of"], found["verdict"]) == ("fall", "transfers" if sign else "does not transfer")
 
 
+def test_a_cost_that_nothing_scales_is_not_known():
+    """Negative losses without the loss before training: neither a ratio nor a share of a fall."""
+    smooth = valley(dict.fromkeys(SIZES, -2.0))
+    rows = [run(size, rate, seed, smooth(size, rate, seed) - 2) for size in SIZES for seed in (0, 1) for rate in RATES]
+    (found,) = summarize(rows, "width")
+    assert (found["verdict"], found["why"], found["cost"]) == ("not decided", ["not known"], [None] * 4)
+
+
+def test_a_seed_that_is_missing_did_not_diverge():
+    smooth = valley(dict.fromkeys(SIZES, -2.0))
+    rows = [run(size, rate, seed, smooth(size, rate, seed)) for size in SIZES for seed in (0, 1) for rate in RATES]
+    rows.remove(next(row for row in rows if (row["width"], row["log2_rate"], row["seed"]) == (512, -2.0, 1)))
+    (found,) = summarize(rows, "width")
+    assert (found["verdict"], found["cost"][-1], found["cost_diverged"][-1]) == ("not decided", None, 0)
+
+
+def test_an_optimum_on_the_grid_is_the_grids_rate():
+    rates = [-4.125, -3.125, -2.125, -1.125, -0.125]
+    found, asked = swept(valley(dict.fromkeys(SIZES, -2.125)), rates=rates)
+    assert (asked, found["tuned_log2"], found["tuned_on_grid"]) == ([], -2.125, False)
+
+
 def test_what_is_best_can_be_chosen():
     """The loss is best at -2 everywhere; accuracy at -2 or, of the largest size, at -3, where the loss is not."""
     rows = []

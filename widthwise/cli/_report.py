@@ -145,4 +145,12 @@ def _payload(path: Path) -> dict:
             )
     from ..optima import resummarized
 
-    return resummarized(payload)
+    try:
+        return resummarized(payload)
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
+        raise InputError(
+            f"sweep file {path}: its runs are not a sweep's",
+            setting="sweep file",
+            value=path,
+            remedy="run the sweep's command again to rewrite it",
+        ) from None

@@ -1,5 +1,6 @@
 """A data set from arrays as people have them, and what their targets mean: said, asked, or as you state it."""
 
+import dataclasses
 import math
 import warnings
 from typing import Any
@@ -35,7 +36,7 @@ def from_arrays(
 ) -> Dataset:
     """A data set from arrays, or from what numpy makes arrays of: lists, columns of a data frame, tensors of torch.
 
-        input = x / 255 for bytes,  (x − mean) / std of every training feature with `standardize`,  else x
+        input = x / 255 for bytes,  (x − mean) / std over the training examples with `standardize`,  else x
 
     **Arguments:** `x_train`, `x_test`: (examples, ...), the axes after the first flattened, (height, width) and
     (height, width, channels) kept as the image's shape; `y_train`, `y_test`: labels as whole numbers, text, truth
@@ -64,8 +65,14 @@ def from_arrays(
         )
     inputs = {key: _inputs(name, key, x) for key, x in (("x_train", x_train), ("x_test", x_test)) if x is not None}
     targets = {key: _array(name, key, y) for key, y in (("y_train", y_train), ("y_test", y_test)) if y is not None}
+    if task == "regression" and classes is not None:
+        raise InputError(
+            f"data {name!r}: task 'regression' and classes {classes}",
+            setting="classes",
+            value=classes,
+            remedy="give one of them",
+        )
     found, count = _meaning(name, targets, task, classes)
-    first = inputs["x_train"]
     flat = {key: x.reshape(len(x), math.prod(x.shape[1:])) for key, x in inputs.items()}
     whole = Dataset(
         name=name,
@@ -75,13 +82,15 @@ def from_arrays(
         y_test=found.get("y_test", found["y_train"]),
         classes=count,
         image_shape=_image_shape(name, inputs),
-        **_normalization(flat["x_train"], standardize),
+        scale=255.0 if flat["x_train"].dtype == np.uint8 else 1.0,
     )
-    if first.dtype != np.uint8 and not standardize:
+    if x_test is None:
+        whole = whole.with_validation(max(1, round(HELD_OUT * len(whole.x_train))))[1]
+    if standardize:
+        return _standardized(whole)
+    if whole.x_train.dtype != np.uint8:
         _warn_of_scale(whole)
-    if x_test is not None:
-        return whole
-    return whole.with_validation(max(1, round(HELD_OUT * len(first))))[1]
+    return whole
 
 
 def _array(name: str, key: str, values: Any) -> np.ndarray:
@@ -151,13 +160,11 @@ def _image_shape(name: str, inputs: dict[str, np.ndarray]) -> tuple[int, int, in
     return None
 
 
-def _normalization(x: np.ndarray, standardize: bool) -> dict[str, Any]:
-    """Shift and scale of the inputs."""
-    if not standardize:
-        return {"scale": 255.0 if x.dtype == np.uint8 else 1.0}
-    std = x.std(axis=0, dtype=np.float64)
-    # A feature that never changes stays where it is, at 0.
-    return {"shift": x.mean(axis=0, dtype=np.float64), "scale": np.where(std > 0, std, 1.0)}
+def _standardized(data: Dataset) -> Dataset:
+    """Every feature shifted and scaled by its mean and deviation over the training examples alone."""
+    mean, std = (of(data.x_train, axis=0, dtype=np.float64) for of in (np.mean, np.std))
+    # A feature that never changes is 0.
+    return dataclasses.replace(data, shift=mean, scale=np.where(std > 0, std, 1.0))
 
 
 def _meaning(
@@ -176,7 +183,8 @@ def _meaning(
         return {key: _column(name, key, y) for key, y in targets.items()}, None
     kind = kinds["y_train"]
     if all(_one_hot(y) for y in targets.values()) and (kind in "iub" or task == "classification"):
-        return {key: y.argmax(axis=1) for key, y in targets.items()}, classes or targets["y_train"].shape[1]
+        count = targets["y_train"].shape[1] if classes is None else classes
+        return {key: y.argmax(axis=1) for key, y in targets.items()}, count
     if kind == "f" and task is None and classes is None:
         _warn_of_labels(name, targets["y_train"])
         return {key: _column(name, key, y) for key, y in targets.items()}, None
@@ -198,7 +206,21 @@ def _labels(
     """Labels numbered from 0, and how many classes there are."""
     values = np.unique(np.concatenate(list(labels.values())))
     whole = values.dtype.kind in "iu" or (values.dtype.kind == "f" and bool((values == np.round(values)).all()))
-    if classes is not None and whole:
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise InputError(
+            f"data {name!r}: y_train or y_test holds NaN or infinity",
+            setting="y_train",
+            value="NaN",
+            remedy="drop or mend these examples",
+        )
+    if classes is not None:
+        if not whole:
+            raise InputError(
+                f"data {name!r}: classes {classes} of labels that are no whole numbers",
+                setting="classes",
+                value=classes,
+                remedy="leave it out: the labels that occur are numbered",
+            )
         return {key: y.astype(np.int64) for key, y in labels.items()}, classes
     if whole and len(values) and values[0] >= 0 and task is None:
         most = int(values[-1]) + 1

@@ -13,8 +13,9 @@ is used, with s what W reads and δ what comes back to its output: a change of c
 | the only axis, in a last stage of one output with no other array that grows | output | a vector readout |
 | nothing | output bias | the readout's bias, a scalar: finite, whatever it is |
 
-All else is asked: an error names the array, and `roles` settles it. An array whose gradient is zero at every example is
-behind `stop_gradient`: it neither learns nor decays.
+All else is asked: an error names the array, and `roles` settles it; a matrix whose order no derivative tells is then
+taken as (out, in), Equinox's, and a kernel whose last two axes grow as (taps, in, out), Flax's. An array on which the
+gradient's program does not depend is behind `stop_gradient`: it neither learns nor decays.
 """
 
 import math
@@ -25,6 +26,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import Var
 
 from .._errors import InputError, unknown
 from ..parameterizations import Role
@@ -140,8 +142,10 @@ def _array_role(
     uneven = any(large[axis] != 2 * small[axis] for axis in grows)
     learns = not frozen and read.learns
     axis = read.axis if read.axis is not None else 1 if len(small) > 2 else None
-    fans = None if len(small) < 2 else _fans(small, 1 if axis is None else axis)
-    out = 0 if axis is None or axis == 1 else 1
+    # Without a derivative's word the orders of Equinox, (out, in, taps), and of Flax, (taps, in, out).
+    flax = len(small) > 2 and bool(grows) and min(grows) >= len(small) - 2
+    out = len(small) - 1 if flax else 0 if axis in (None, 1) else 1
+    fans = None if len(small) < 2 else (math.prod(small) // small[out], small[out])
     if given is not None:
         return ArrayRole(_given(given), fans, learns, out)
     role = None if uneven else _role(len(small), grows, axis, last, scalar and read.varies)
@@ -179,11 +183,6 @@ def _role(axes: int, grows: set[int], read: int | None, last: bool, vector_reado
     return Role.INPUT if not reads else Role.OUTPUT if last else None
 
 
-def _fans(shape: tuple[int, ...], read: int) -> tuple[int, int]:
-    """Fan-in and fan-out of an array that reads along an axis; other axes are taps, which it sums over."""
-    return shape[read] * math.prod(shape[2:]), shape[1 - read]
-
-
 def _given(role: Role | str) -> Role:
     try:
         return Role(role)
@@ -218,19 +217,30 @@ def read_axes(module: Any, shape: tuple[int, ...]) -> list[Read]:
     out = eqx.filter_eval_shape(lambda: eqx.combine(held, static)(inputs[0]))
     cotangents = [jax.random.normal(key, out.shape) for key in keys[-2:]]
 
-    @jax.jit
-    def gradients(x: Any, c: Any) -> Any:
-        return jax.grad(lambda arrays: jnp.sum(c * eqx.combine(arrays, static)(x)))(held)
+    def gradients(x: Any, c: Any) -> list[Any]:
+        return jax.tree.leaves(jax.grad(lambda arrays: jnp.sum(c * eqx.combine(arrays, static)(x)))(held))
 
+    learning = _depends(jax.make_jaxpr(gradients)(inputs[0], cotangents[0]).jaxpr)
     pairs = ((inputs[0], cotangents[0]), (inputs[0], cotangents[1]), (inputs[1], cotangents[0]))
-    found = [[np.asarray(leaf, float) for leaf in jax.tree.leaves(gradients(*pair))] for pair in pairs]
-    return [_read(*three) for three in zip(*found, strict=True)]
+    found = [[np.asarray(leaf, float) for leaf in jax.jit(gradients)(*pair)] for pair in pairs]
+    return [_read(learns, *three) for learns, *three in zip(learning, *found, strict=True)]
 
 
-def _read(first: np.ndarray, other_cotangent: np.ndarray, other_input: np.ndarray) -> Read:
-    learns = any(held.any() for held in (first, other_cotangent, other_input))
+def _depends(program: Any) -> list[bool]:
+    """Of every output of a program whose last input is a cotangent, whether it is computed from it.
+
+    Zeros alone are no sign: a unit may sleep at every example that is tried.
+    """
+    known = {program.invars[-1]}
+    for equation in program.eqns:
+        if any(isinstance(one, Var) and one in known for one in equation.invars):
+            known.update(equation.outvars)
+    return [isinstance(one, Var) and one in known for one in program.outvars]
+
+
+def _read(learns: bool, first: np.ndarray, other_cotangent: np.ndarray, other_input: np.ndarray) -> Read:
     varies = _apart(first.reshape(-1, 1), other_input.reshape(-1, 1))
-    if first.ndim != 2 or not learns:
+    if first.ndim != 2 or not any(held.any() for held in (first, other_cotangent, other_input)):
         return Read(None, learns, varies)
     sides = [(held, held.T) for held in (first, other_cotangent, other_input)]
     # Of each side, whether its space stays with another cotangent, and whether it moves with another example.

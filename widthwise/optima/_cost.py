@@ -26,7 +26,8 @@ Point = tuple[float, ...]
 class Cost(NamedTuple):
     """What a rate costs at one size.
 
-    **Fields:** `value`: infinite where a seed diverged at it, NaN where it was not run; `error`: standard error, None
+    **Fields:** `value`: infinite where a seed diverged at it, NaN where it is not known: not run with every seed, or no
+    loss is positive and none fell; `error`: standard error, None
     for one seed; `diverged`: in how many seeds it did; `best`: the other rate it is compared with, None where none is;
     `share_of_fall`: the cost is a share of the fall of the loss, for losses that are not positive.
     """
@@ -39,7 +40,7 @@ class Cost(NamedTuple):
 
     @property
     def measured(self) -> bool:
-        """Whether the rate was run."""
+        """Whether the cost is known."""
         return not math.isnan(self.value)
 
     @property
@@ -49,7 +50,7 @@ class Cost(NamedTuple):
         >>> [Cost(0.01, 0.01).holds, Cost(0.1, 0.01).holds, Cost(0.05, 0.01).holds, Cost(0.01, None).holds]
         [True, False, None, None]
         """
-        if math.isnan(self.value) or (self.error is None):
+        if math.isnan(self.value) or self.error is None:
             return None
         if self.value + 2 * self.error <= LARGEST_COST:
             return True
@@ -72,17 +73,18 @@ def cost_of(rate: Point, losses: Mapping[Point, np.ndarray], first: np.ndarray |
     """What a rate costs at one size.
 
     **Arguments:** `rate`: one log2 rate, or that of the activities beside it; `losses`: by rate, (seeds,),
-    infinite where one diverged or is missing; `first`: the losses before training, for losses that are not positive.
+    infinite where one diverged, NaN where it is missing; `first`: the losses before training, for losses that are not
+    positive.
 
     >>> two = {(-1.0,): np.array([1.0, 2.0]), (0.0,): np.array([1.1, 2.2])}
     >>> found = cost_of((0.0,), two)
     >>> round(found.value, 9), round(found.error, 9), found.best
     (0.1, 0.0, (-1.0,))
     """
-    if rate not in losses:
+    own = losses.get(rate)
+    if own is None or np.isnan(own).any():
         return Cost(math.nan, None)
-    own = losses[rate]
-    lost = int((~np.isfinite(own)).sum())
+    lost = int(np.isinf(own).sum())
     others = {point: row for point, row in losses.items() if point != rate and np.isfinite(row).all()}
     if lost:
         return Cost(math.inf, 0.0 if len(own) > 1 else None, lost)
@@ -91,6 +93,8 @@ def cost_of(rate: Point, losses: Mapping[Point, np.ndarray], first: np.ndarray |
     rows = np.stack(list(others.values()))
     fall = not (rows > 0).all() or not (own > 0).all()
     differences = _shares(own, rows, first) if fall else np.log(own) - np.log(rows)
+    if not np.isfinite(differences).all():
+        return Cost(math.nan, None, share_of_fall=True)
     means = differences.mean(axis=1)
     best = int(np.argmax(means))
     value = float(means[best]) if fall else math.expm1(float(means[best]))
@@ -98,10 +102,9 @@ def cost_of(rate: Point, losses: Mapping[Point, np.ndarray], first: np.ndarray |
 
 
 def _shares(own: np.ndarray, rows: np.ndarray, first: np.ndarray | None) -> np.ndarray:
-    """Differences of losses as shares of the largest fall; infinite where nothing fell."""
+    """Differences of losses as shares of the largest fall; NaN where nothing fell, or where it is not known."""
     fall = math.nan if first is None else float(np.mean(first) - min(own.mean(), rows.mean(axis=1).min()))
-    differences = own - rows
-    return differences / fall if fall > 0 else np.where(differences == 0, 0.0, np.sign(differences) * math.inf)
+    return (own - rows) / (fall if fall > 0 else math.nan)
 
 
 def _error(differences: np.ndarray, value: float, fall: bool) -> float | None:
@@ -111,8 +114,7 @@ def _error(differences: np.ndarray, value: float, fall: bool) -> float | None:
         return None
     means = differences.mean(axis=1)
     near = differences[means.max() - means < math.log(NEAR)]
-    variance = near.var(axis=1, ddof=1).mean() if np.isfinite(near).all() else 0.0
-    return float(math.sqrt(variance / seeds) * (1.0 if fall else 1 + value))
+    return float(math.sqrt(near.var(axis=1, ddof=1).mean() / seeds) * (1.0 if fall else 1 + value))
 
 
 def beyond(

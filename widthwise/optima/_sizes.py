@@ -13,7 +13,6 @@ from ._metric import Metric
 from ._optimum import Best, as_good, best_point, best_rates
 
 RULE = ("algorithm", "parameterization", "optimizer")
-AXES = ("width", "depth")
 OTHER = {"width": "depth", "depth": "width"}
 RATES = ("log2_rate", "log2_activity_rate")
 # Decimals of a tuned log2 rate: what is printed is what is run.
@@ -36,7 +35,8 @@ class Sizes:
 
     **Fields:** `axis`; `sizes`, `seeds`: sorted; `axes`: the grid of log2 rates, and that of activity rates where they
     were swept; `grids`: at every size, losses (seeds, *grid), infinite where a run diverged or is missing; `runs`: at
-    every size, the losses (seeds,) of every rate that was run, tuned ones too; `first`: (seeds,), before training.
+    every size, the losses (seeds,) of every rate that was run, tuned ones too, NaN where a seed is missing; `first`:
+    (seeds,), before training.
     """
 
     axis: str
@@ -89,10 +89,14 @@ class Sizes:
         return as_good(self.axes, self.grids)
 
     def tuned(self, index: int) -> Point | None:
-        """The rates that tuning at a size gives: its optimum, to two decimals; None where all diverged."""
+        """The rates that tuning at a size gives: its optimum, to two decimals; None where all diverged.
+
+        An optimum that is a grid rate, to that precision, is that rate, which was run.
+        """
         if self.points[index] is None:
             return None
-        return tuple(round(one.log2, DECIMALS) + 0.0 for one in self.best[index])
+        pairs = zip(self.axes, self.best[index], strict=True)
+        return tuple(_as_run(rates, one.log2) for rates, one in pairs)
 
     def missing(self, index: int) -> list[int]:
         """The indices of the larger sizes at which the rate tuned at a size was not run."""
@@ -100,13 +104,18 @@ class Sizes:
         return [at for at in range(index + 1, len(self.sizes)) if rate is not None and rate not in self.runs[at]]
 
 
+def _as_run(rates: np.ndarray, optimum: float) -> float:
+    nearest = float(rates[np.argmin(np.abs(rates - optimum))])
+    return nearest if abs(nearest - optimum) < 0.5 * 10**-DECIMALS else round(optimum, DECIMALS) + 0.0
+
+
 def _by_rate(rows: Curves, seeds: list[int], rates: int, metric: Metric) -> dict[Point, np.ndarray]:
-    """Losses (seeds,) by rate, infinite where a run or its inference diverged or is missing."""
+    """Losses (seeds,) by rate, infinite where a run or its inference diverged, NaN where it is missing."""
     found: dict[Point, np.ndarray] = {}
     for row in rows:
-        losses = found.setdefault(_point(row, rates), np.full(len(seeds), math.inf))
-        if not (row["diverged"] or (rates > 1 and _left_equilibrium(row))):
-            losses[seeds.index(row["seed"])] = metric.of(row)
+        losses = found.setdefault(_point(row, rates), np.full(len(seeds), math.nan))
+        lost = row["diverged"] or (rates > 1 and _left_equilibrium(row))
+        losses[seeds.index(row["seed"])] = math.inf if lost else metric.of(row)
     return found
 
 
@@ -117,7 +126,7 @@ def _on_grid(losses: dict[Point, np.ndarray], axes: list[np.ndarray], seeds: int
         at = [np.flatnonzero(rates == one) for rates, one in zip(axes, point, strict=True)]
         if all(found.size for found in at):
             where: tuple[Any, ...] = (slice(None), *(found[0] for found in at))
-            grid[where] = own
+            grid[where] = np.where(np.isnan(own), math.inf, own)
     return grid
 
 

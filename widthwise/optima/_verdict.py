@@ -17,8 +17,8 @@ class Decision(NamedTuple):
     """What is decided about the rate tuned at one size.
 
     **Fields:** `verdict`; `why`: of what is not decided, `"edge"` (an optimum is an end of the grid), `"seeds"`,
-    `"one seed"`, `"no optimum"`, `"not run"`; `rate`: that was compared; `on_grid`: it is the best grid point, since
-    the optimum between grid points was not run; `costs`: at every larger size; `seeds_to_decide`.
+    `"one seed"`, `"no optimum"`, `"not known"` (a cost); `rate`: that was compared; `on_grid`: it is the best grid
+    point, since the optimum between grid points was not run; `costs`: at every larger size; `seeds_to_decide`.
     """
 
     verdict: str
@@ -35,7 +35,7 @@ def decision(line: Sizes, index: int) -> Decision:
     if rate is not None and line.missing(index):
         rate, on_grid = line.points[index], True
     larger = range(index + 1, len(line.sizes))
-    if not larger or any(len(rates) < 2 for rates in line.axes[:1]):
+    if not larger or len(line.axes[0]) < 2:
         return Decision("nothing to compare", (), rate, on_grid, (), None)
     if rate is None:
         return Decision("not decided", ("no optimum",), None, on_grid, (), None)
@@ -49,7 +49,7 @@ def decision(line: Sizes, index: int) -> Decision:
     if all(cost.holds for cost in costs):
         return Decision("transfers", (), rate, on_grid, costs, None)
     if not all(cost.measured for cost in costs):
-        return Decision("not decided", ("not run",), rate, on_grid, costs, None)
+        return Decision("not decided", ("not known",), rate, on_grid, costs, None)
     seeds = len(line.seeds)
     wanted = [cost.seeds_to_decide(seeds) for cost in costs if not cost.holds]
     known = [count for count in wanted if count is not None]

@@ -42,7 +42,7 @@ def _columns(row: Row) -> list[tuple[str, Callable[[int], str]]]:
         columns += _rate_columns(row, "best activity rate", *names)
     return [
         *columns,
-        (f"   {_better(row):>9s}", lambda i: f"   {_number(row['best_loss'][i], 9.4)}"),
+        (f"  {_selected(row):>13s}", lambda i: f"  {_number(row['best_loss'][i], 13.4)}"),
         ("  cost of the first", lambda i: f"  {_cost(row, i):>17s}"),
         ("   residual", lambda i: f"   {_number(row['residual_at_optimum'][i], 8.1, 'e')}"),
         ("  settled", lambda i: f"  {_number(row['settled_at_optimum'][i], 7.0, '%')}"),
@@ -61,9 +61,9 @@ def _rate_columns(
     return [(f"  {head:20s}", shown), ("  largest stable", lambda i: f"  {_number(row[stable][i], 14.2)}")]
 
 
-def _better(row: Row) -> str:
-    """The head of what was selected: a loss, or an accuracy."""
-    return {"test_accuracy": "best test", "test_loss": "test loss"}.get(row.get("select") or "", "best loss")
+def _selected(row: Row) -> str:
+    """What is best at the best rate, as in `final loss`; sweeps that do not say it went by that."""
+    return str(row.get("select") or "final_loss").replace("_", " ")
 
 
 def _cost(row: Row, index: int) -> str:

@@ -152,7 +152,7 @@ def _reason(group: Group) -> str:
         "seeds": f"{_seeds_wanted(None, group.summary.get('seeds_to_decide'))}",
         "one seed": _seeds_wanted(1, None),
         "no optimum": f"every rate diverged at {group.sizes[0]}",
-        "not run": "the tuned rate was not run at every larger size",
+        "not known": "what the tuned rate costs is not known at every larger size",
     }
     return "; ".join(reasons.get(one, one) for one in why) or "run more rates or seeds"
 

@@ -29,6 +29,7 @@ from ..training import (
     checked_settings,
     chosen_update,
     evaluate,
+    evaluated,
     examples,
     init_learner,
     leaves_steps,
@@ -151,9 +152,8 @@ def group_runner(
         test_data,
         eqx.filter(group.algorithm, eqx.is_array),
     )
-    evaluated = eqx.filter_jit(evaluate)
     first = {
-        seed: float(evaluated(with_statistics(built.network, train_data), train_data, training.loss)[0])
+        seed: evaluated(with_statistics(built.network, train_data), train_data, training.loss)[0]
         for seed, built in zip(seeds, builts, strict=True)
     }
     program = _program_of(builts[0], learners[0], group.algorithm, training, total)
