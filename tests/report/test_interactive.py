@@ -69,6 +69,16 @@ def test_the_map_shows_what_a_rate_costs():
     assert len(set(colors)) == 9
 
 
+def test_a_rate_beside_the_grid_leaves_no_hole_in_the_map():
+    """A tuned rate was run at the larger size alone: it is a point of its curve, and no column of the map."""
+    one = rule("sp", -1.0, start=-4.0, sizes=(64, 128))
+    beside = next(run for run in one["curves"] if run["width"] == 128) | {"log2_rate": -6.2, "tuned": True}
+    one["curves"] += [beside | {"seed": seed} for seed in range(3)]
+    drawn = drawings(payload(one))
+    assert -6.2 not in drawn["map"][0].data[0]["x"]
+    assert any(-6.2 in trace["x"] for trace in drawn["transfer"][0].data)
+
+
 def test_drift_tells_its_error():
     panels = drawings(payload())["drift"]
     assert [panel.layout["title"]["text"] for panel in panels] == ["best rate", "largest stable rate"]

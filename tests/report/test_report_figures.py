@@ -63,10 +63,10 @@ def test_titles_say_the_verdict_and_losses_share_an_axis():
     left, right = report.transfer_figure(payload()).axes
     assert [left.get_title("left"), right.get_title("left")] == ["PC, muP, SGD", "PC, SP, SGD"]
     (text,) = (text.get_text() for text in left.texts)
-    assert text == "transfers:\ncosts 0.5 ± 0.4 % at 512,\noptimum moves +0.07 ± 0.05 octave per doubling"
+    assert text == "transfers:\ncosts 0.5 ± 0.4 % at 512,\ndrift +0.07 ± 0.05 octave per doubling"
     (text,) = (text.get_text() for text in right.texts)
     assert text.startswith("does not transfer:\ndiverges in 3 of 3 seeds at ")
-    assert text.endswith("optimum moves −1.10 ± 0.05 octave per doubling")
+    assert text.endswith("drift −1.10 ± 0.05 octave per doubling")
     assert left.get_ylim() == right.get_ylim()
     assert left.get_yscale() == "log"
 

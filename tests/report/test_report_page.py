@@ -77,6 +77,11 @@ def test_verdicts_name_their_limits():
     assert "At 64 stability ends beyond the rates that were run." in verdict.sentence
 
 
+def test_what_plus_minus_and_cost_mean_stands_below_the_verdicts():
+    text = words(report.render(payload(), "svg"))
+    assert 0 < text.index("costs") < text.index("±: standard error over seeds") < text.index("Loss and rate")
+
+
 def test_the_cost_that_is_worst_and_what_is_extrapolated_are_said():
     one = rule("mup", 0.0)
     beyond = [{"size": 4096, "octaves": 1.0, "cost": 0.123}, {"size": 32768, "octaves": 9.0, "cost": 1e9}]

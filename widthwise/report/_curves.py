@@ -29,12 +29,16 @@ def failed(run: Row) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """Loss against rate at one size: mean, lowest and highest seed where every seed stayed finite."""
+    """Loss against rate at one size: mean, lowest and highest seed where every seed stayed finite.
+
+    **Arguments:** `tuned`: which of the rates were run beside the grid, tuned at a smaller size.
+    """
 
     rates: Sequence[float] = ()
     mean: Sequence[float] = ()
     low: Sequence[float] = ()
     high: Sequence[float] = ()
+    tuned: frozenset[float] = frozenset()
 
     @classmethod
     def of(cls, runs: Iterable[Row]) -> "Line":
@@ -45,7 +49,8 @@ class Line:
                 by_rate[rate].append(run)
         stable = {r: [x["final_loss"] for x in by_rate[r]] for r in sorted(by_rate) if not any(map(failed, by_rate[r]))}
         losses = list(stable.values())
-        return cls(list(stable), [*map(statistics.fmean, losses)], [*map(min, losses)], [*map(max, losses)])
+        tuned = frozenset(rate for rate, own in by_rate.items() if all(run.get("tuned") for run in own))
+        return cls(list(stable), [*map(statistics.fmean, losses)], [*map(min, losses)], [*map(max, losses)], tuned)
 
     def at(self, rate: float) -> float | None:
         """The height of the drawn line at a rate: straight on a log scale, held constant beyond its ends."""

@@ -13,7 +13,7 @@ from ._curves import Payload, failed, finite
 from ._formatting import duration, name
 from ._interactive import drawings
 from ._save import atomically, svg
-from ._verdict import verdicts, verifications
+from ._verdict import COST, PLUS_MINUS, verdicts, verifications
 from .figures import activity_figure, drift_figure, map_figure, measured_figure, transfer_figure
 
 FIGURES = ("auto", "plotly", "svg")
@@ -122,6 +122,7 @@ def _content(payload: Payload) -> dict[str, Any]:
         "command": payload.get("command") or "",
         "created": payload.get("created") or "",
         "verdicts": [*verifications(payload), *verdicts(payload)],
+        "key": f"{PLUS_MINUS} {COST}",
         "summary": tables.summary_table(payload),
         "optima": tables.optima_table(payload),
         "settled": tables.settled_table(payload),

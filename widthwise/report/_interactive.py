@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ._curves import AXES, Group, Payload, groups
 from ._style import ACTIVITY_RATE, INK, LEVELS, RATE, RULE, SOFT, shades, times
-from ._verdict import headline, sentence
+from ._verdict import headline, headline_lines, sentence
 from .figures import KINDS, Measure, drift_words, looks, loss_map, loss_range, marked, measured, surfaces
 
 Json = dict[str, Any]
@@ -48,7 +48,7 @@ def _transfer(found: Sequence[Group]) -> list[Panel]:
     for group in found:
         shade = colors.get(group.axis) or shades(group.sizes)
         traces = [trace for size in group.lines for trace in _size_traces(group, size, _hex(shade[size]))]
-        layout = _layout(group.title, headline(group), RATE, "final loss, mean over seeds")
+        layout = _layout(group.title, headline_lines(group), RATE, "final loss, mean over seeds")
         if ends is not None and ends[0] > 0:
             layout["yaxis"] |= {"type": "log", "range": [math.log10(end) for end in ends], "tickformat": "~g"}
         panels.append(Panel(traces, layout, f"Final loss against base learning rate. {group.title}: {sentence(group)}"))
@@ -84,7 +84,7 @@ def _map(group: Group) -> Panel:
     sizes = list(group.lines)
     best = [(group.value("optimum_log2", size), str(size)) for size in sizes]
     known = [(rate, size) for rate, size in best if rate is not None]
-    layout = _layout(group.title, headline(group), RATE, group.axis)
+    layout = _layout(group.title, headline_lines(group), RATE, group.axis)
     layout["yaxis"] |= {"type": "category"}
     words = f"Loss over each size's best, by size and base learning rate. {group.title}: {sentence(group)}"
     return Panel(_heat(rates, [str(size) for size in sizes], rows, known), layout, words)
@@ -200,14 +200,13 @@ def _mark(x: Sequence[Any], y: Sequence[Any], name: str, color: str, symbol: str
 def _layout(title: str, subtitle: str, x: str, y: str) -> Json:
     """The frame that all panels share."""
     axis = {"zeroline": False, "gridcolor": RULE, "linecolor": "#999999", "ticks": "outside", "automargin": True}
-    # Lines break where a phone's width would cut them.
-    small = {"text": _text(subtitle).replace(": ", ":<br>"), "font": {"size": 12, "color": SOFT}}
+    small = {"text": _text(subtitle).replace("\n", "<br>"), "font": {"size": 12, "color": SOFT}}
     return {
         "title": {"text": _text(title), "subtitle": small, "x": 0, "xref": "paper", "xanchor": "left",
                   "font": {"size": 14}},
         "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 12, "color": INK},
         "xaxis": axis | {"title": {"text": x, "standoff": 6}}, "yaxis": axis | {"title": {"text": y}},
-        "margin": {"l": 56, "r": 12, "t": 94, "b": 112}, "autosize": True, "hovermode": "closest",
+        "margin": {"l": 56, "r": 12, "t": 120, "b": 112}, "autosize": True, "hovermode": "closest",
         "paper_bgcolor": "#ffffff", "plot_bgcolor": "#ffffff",
         "legend": {"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "x": 0, "font": {"size": 11}},
     }  # fmt: skip

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ..store import jsonable
-from ._verdict import verdicts, verifications
+from ._verdict import PLUS_MINUS, verdicts, verifications
 
 Row = dict[str, Any]
 KEY = (
-    "±: standard error over seeds. cliff: a rate next to the best one diverged. residual: of inference, 1 where it "
+    f"{PLUS_MINUS} cliff: a rate next to the best one diverged. residual: of inference, 1 where it "
     "began, 0 at its end. settled: examples whose residual is below the tolerance."
 )
 

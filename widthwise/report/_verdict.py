@@ -9,6 +9,8 @@ from ._formatting import NONE, decimal, label, listed, name, octaves, percent, w
 # ‖C‖ above which predictive coding's update differs visibly from its wide limit.
 CURVED = 0.1
 NOTHING = "nothing to compare"
+PLUS_MINUS = "±: standard error over seeds."
+COST = "Cost: how far the loss is above that of the best rate that was run there; below 0 it beats the grid."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +107,11 @@ def headline(group: Group) -> str:
     return ": ".join(["transfers" if answer else "does not transfer", *([", ".join(facts)] if facts else [])])
 
 
+def headline_lines(group: Group) -> str:
+    """The headline in lines that a phone shows whole: the answer, the cost, the drift."""
+    return headline(group).replace(": ", ":\n").replace(", drift", ",\ndrift").replace(", activity", ",\nactivity")
+
+
 def cost_words(group: Group, size: int) -> str:
     """What the smallest size's tuned rate does at a larger size, like `costs 1.3 ± 0.4 %`; empty where it never ran."""
     value, lost = group.value("cost", size), group.value("cost_diverged", size)
@@ -138,9 +145,9 @@ def _drift(group: Group) -> str:
     if weight is None:
         return ""
     more = activity is not None and abs(activity) > abs(weight)
-    what, drift, kind = ("activity optimum", activity, "activity_") if more else ("optimum", weight, "")
+    what, drift, kind = ("activity drift", activity, "activity_") if more else ("drift", weight, "")
     moves = with_error(drift, group.scalar(f"{kind}drift_se"), sign=True)
-    return f"{what} moves {moves} octave per doubling"
+    return f"{what} {moves} octave per doubling"
 
 
 def _reason(group: Group) -> str:

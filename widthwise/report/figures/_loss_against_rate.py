@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._curves import AXES, Group, Payload, groups
 from .._style import INK, RATE, SOFT, Look, key, leftmost, legend, loss_ticks, panels, rate_ticks, shades, styled
-from .._verdict import headline, sentence
+from .._verdict import headline_lines, sentence
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,7 +81,7 @@ def _draw_panel(axes: "Axes", group: Group, colors: dict[int, Any], index: int) 
 
 def _title(grid: Sequence["Axes"], found: Sequence[Group]) -> None:
     several = len({group.axis for group in found}) > 1
-    verdicts = [_in_lines(headline(group)) for group in found]
+    verdicts = [headline_lines(group) for group in found]
     # The verdict stands in smaller letters below the title, which leaves the same room for it everywhere.
     room = 6 + 12 * max((verdict.count("\n") + 1 for verdict in verdicts), default=0)
     for axes, group, verdict in zip(grid, found, verdicts, strict=True):
@@ -136,8 +136,3 @@ def _mark_legend(figure: "Figure", bounded: bool, columns: int) -> None:
         key("bars: lowest to highest seed", color=INK, marker=".", linewidth=1),
     ]
     legend(figure, entries, "outside lower left", columns)
-
-
-def _in_lines(text: str) -> str:
-    """A headline in lines as narrow as a panel: the answer, the cost, the drift."""
-    return text.replace(": ", ":\n").replace(", optimum", ",\noptimum").replace(", activity", ",\nactivity")

@@ -32,11 +32,14 @@ BOUND: Look = BEST | {"marker": "D", "markersize": 5}
 
 
 def loss_map(group: Group) -> tuple[list[float], list[list[float | None]]]:
-    """The rates of a rule, and for every size the loss at each over the size's best one, None where there is none."""
-    rates = sorted({rate for line in group.lines.values() for rate in line.rates})
+    """A rule's grid of rates, and for every size the loss at each over the grid's best one, None where there is none.
+
+    A rate beside the grid was run at some sizes alone, and would leave holes at the others.
+    """
+    rates = sorted({rate for line in group.lines.values() for rate in line.rates if rate not in line.tuned})
     rows: list[list[float | None]] = []
     for line in group.lines.values():
-        mean = dict(zip(line.rates, line.mean, strict=True))
+        mean = {rate: loss for rate, loss in zip(line.rates, line.mean, strict=True) if rate in rates}
         lowest = min(mean.values(), default=0.0)
         rows.append([times(mean[rate], lowest) if rate in mean else None for rate in rates])
     return rates, rows
