@@ -261,3 +261,19 @@ def test_a_factor_that_was_cast_is_refused():
     everything = jax.tree.map(lambda leaf: leaf.astype("float32"), network)
     with refused("network", "float32"):
         everything(jnp.ones((1, D), "float32"))
+
+
+@pytest.mark.parametrize("kind", [np.asarray, jnp.asarray])
+def test_a_multiplier_times_an_array_in_either_order(kind):
+    """theory.md A1, muP at four times the base: what is multiplied is the effective matrix, layer by layer."""
+    built = made(table("mupc"), residual=True)
+    for segment in built.network.segments:
+        linear = segment.stages.linear
+        weight, numbers = kind(linear.weight), np.asarray(linear.multiplier.value)
+        by_hand = np.stack([one * np.asarray(w) for one, w in zip(np.atleast_1d(numbers), weight, strict=True)])
+        for product in (linear.multiplier * weight, weight * linear.multiplier):
+            assert product.dtype == weight.dtype
+            np.testing.assert_allclose(product, by_hand, rtol=1e-15)
+    inner = built.network.segments[1].stages.linear
+    with refused("array", inner.weight[0, 0].shape):
+        inner.multiplier * inner.weight[0, 0]

@@ -47,9 +47,28 @@ class Factor(eqx.Module):
             )
         return jax.lax.bitcast_convert_type(self.bits, self.dtype)
 
+    # NumPy would otherwise take the product apart, element by element.
+    __array_ufunc__ = None
+
     def __mul__(self, array: Any) -> Array:
-        """The number times an array, in the array's type."""
-        return self.value.astype(array.dtype) * array
+        """The number times an array, in the array's type; the numbers of a segment along the axis of depth.
+
+        **Raises:** `InputError` for several layers' numbers and an array without that axis.
+        """
+        array = jnp.asarray(array, None if hasattr(array, "dtype") else self.dtype)
+        value = self.value.astype(array.dtype)
+        if value.size == 1:
+            return value.reshape(()) * array
+        if array.shape[:1] != value.shape:
+            raise InputError(
+                f"array of shape {array.shape} times the numbers of {value.size} layers",
+                setting="array",
+                value=array.shape,
+                remedy="give the segment's array with its axis of depth, or take `.value[l]` of one layer",
+            )
+        return value.reshape(-1, *(1,) * (array.ndim - 1)) * array
+
+    __rmul__ = __mul__
 
 
 def is_factor(node: Any) -> bool:
